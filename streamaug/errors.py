@@ -1,0 +1,37 @@
+"""Every exception that streamaug raises on purpose, as one tree.
+
+Each message names what must hold, what was found, where, and one concrete fix. Wrong argument values that have no class
+of their own are plain `ValueError`s. Nothing here imports anything else of the package.
+"""
+
+
+class StreamaugError(Exception):
+    """The root: `except StreamaugError` catches all that this package raises on purpose."""
+
+
+class StorageError(StreamaugError, OSError):
+    """Bytes could not be had: a missing object, a refused request, a deadline that passed. Names the shard."""
+
+
+class ShardError(StreamaugError):
+    """Bytes were had and are no valid shard: truncated, foreign, duplicate members. Names the shard and the offset."""
+
+
+class IndexFormatError(ShardError):
+    """An index file or manifest does not say what its format demands. Names the file and the line."""
+
+
+class BadSampleError(StreamaugError):
+    """One sample cannot be used: its image does not decode, or a component is missing. Names key and shard."""
+
+
+class TargetError(BadSampleError):
+    """A sample's label is not an ASCII integer in range. Names key and shard."""
+
+
+class RecipeError(StreamaugError, ValueError):
+    """An operation's parameter, or the order of a recipe's operations, makes no sense."""
+
+
+class StateError(StreamaugError, ValueError):
+    """A saved state belongs to another dataset, seed or order. Names the field that differs."""
