@@ -5,13 +5,15 @@ how it was made.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from streamaug.errors import BadSampleError
 
 if TYPE_CHECKING:
     from streamaug.mix import MixPlan
@@ -57,11 +59,24 @@ class EncodedBatch:
         data: B bytes-like images, still encoded (the first component).
         extras: Component name to B bytes-like values, for every other component.
         origin: Where the rows come from.
+        attempts: int64 (B,), 0 for ordinary rows, a for the a-th stand-in tried for a bad sample; None: all 0.
     """
 
     data: Sequence[Encoded]
     extras: Mapping[str, Sequence[Encoded]]
     origin: Origin
+    attempts: Int64Array | None = None
+
+
+class Problem(NamedTuple):
+    """Why a sample cannot be used, and the error that says so when bad samples are errors."""
+
+    reason: str
+    error: type[BadSampleError]
+
+
+#: Given a batch and its bad rows, the batch with stand-ins in those rows, or the error.
+Replace = Callable[[EncodedBatch, Mapping[int, Problem]], EncodedBatch]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +113,7 @@ class Batch:
         """The same batch with every tensor in page-locked memory, from which copies to a GPU can be asynchronous."""
         return self._moved(lambda tensor: tensor.pin_memory())
 
-    def _moved(self, move: "_Move") -> "Batch":
+    def _moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
         def each(tensors: tuple[torch.Tensor, ...] | None) -> tuple[torch.Tensor, ...] | None:
             return None if tensors is None else tuple(move(tensor) for tensor in tensors)
 
@@ -125,9 +140,3 @@ class Prediction:
     probabilities: torch.Tensor
     targets: torch.Tensor | None
     origin: Origin
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    _Move = Callable[[torch.Tensor], torch.Tensor]

@@ -69,9 +69,7 @@ def _rounds(
     return [c0, c1, c2, c3]
 
 
-def words(
-    seed: int, epoch: int, ids: npt.NDArray[np.int64], *, stream: int, blocks: int
-) -> npt.NDArray[np.uint32]:
+def words(seed: int, epoch: int, ids: npt.NDArray[np.int64], *, stream: int, blocks: int) -> npt.NDArray[np.uint32]:
     """uint32 (B, 4·blocks): the raw words of each id, whose counter is (draw index, id low, id high, stream)."""
     wide = np.asarray(ids).astype(np.int64).view(np.uint64)[..., None]
     index = np.arange(blocks, dtype=np.uint64)
