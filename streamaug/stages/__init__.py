@@ -1,0 +1,1 @@
+"""The public stages: thin `IterDataPipe`s around the plain engines."""
