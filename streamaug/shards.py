@@ -1,0 +1,242 @@
+"""`ShardSet`: the catalogue of a dataset's shards, and where the samples of each lie.
+
+In: paths or URLs of WebDataset tars. Out: counts of all shards at once, the places of one shard's samples on demand.
+For all shards only a few numbers each are held, so that a set of 100,000 opens with one read of its manifest.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from streamaug.errors import ShardError
+from streamaug.storage import manifest
+from streamaug.storage.index import Components, ShardIndex, components_of, count_of, read_index, select
+from streamaug.storage.options import StorageOptions
+from streamaug.storage.progress import progress
+from streamaug.storage.scan import scan
+from streamaug.storage.stale import check_fresh
+from streamaug.storage.stores import Storage
+from streamaug.storage.urls import beside, expand, index_url, is_local, last_component, shown
+
+__all__ = ["Shard", "ShardIndex", "ShardSet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One tar of samples.
+
+    Attributes:
+        url: Where it lies.
+        num_bytes: Its size.
+        num_samples: How many samples it holds.
+    """
+
+    url: str
+    num_bytes: int
+    num_samples: int
+
+
+class _Counted(NamedTuple):
+    num_samples: int
+    num_bytes: int
+    kept: "_Compact | None" = None
+
+
+class _Compact(NamedTuple):
+    """A scanned shard's index, small: keys joined and encoded, offsets and sizes as in `ShardIndex`."""
+
+    keys: bytes
+    offsets: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+
+
+class _Shards(Sequence[Shard]):
+    def __init__(self, urls: Sequence[str], num_bytes: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> None:
+        self._urls, self._num_bytes, self._starts = urls, num_bytes, starts
+
+    def __len__(self) -> int:
+        return len(self._urls)
+
+    @overload
+    def __getitem__(self, index: int) -> Shard: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Shard]: ...
+    def __getitem__(self, index: int | slice) -> Shard | list[Shard]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        count = int(self._starts[number + 1] - self._starts[number])
+        return Shard(self._urls[number], int(self._num_bytes[number]), count)
+
+
+class ShardSet:
+    """The shards of a dataset, in the order in which they were listed; made by `ShardSet.open`.
+
+    Attributes:
+        num_samples: Samples in all shards.
+        shards: The shards, each with url, num_bytes and num_samples.
+        starts: int64 (S + 1,); shard s holds the sample ids starts[s] to starts[s + 1].
+        components: Each asked component's alternatives; its name is the first of them.
+        storage: Where the bytes come from.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], counted: Sequence[_Counted], components: Components, storage: Storage
+    ) -> None:
+        sizes = np.fromiter((one.num_samples for one in counted), np.int64, len(counted))
+        self.starts: npt.NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        num_bytes = np.fromiter((one.num_bytes for one in counted), np.int64, len(counted))
+        self.shards: Sequence[Shard] = _Shards(urls, num_bytes, self.starts)
+        self.num_samples = int(self.starts[-1])
+        self.components = components
+        self.storage = storage
+        self._kept = {number: one.kept for number, one in enumerate(counted) if one.kept is not None}
+
+    @classmethod
+    def open(
+        cls,
+        source: str | Sequence[str],
+        *,
+        components: Sequence[str] = ("jpg;jpeg;png;webp", "cls"),
+        storage: StorageOptions = StorageOptions(),  # noqa: B008 - frozen
+    ) -> "ShardSet":
+        """Open shards by path or URL.
+
+        The counts come from a manifest beside the shards (`index.json`, or timm's `_info.json`), else from the `.idx`
+        of each shard, else from the shard itself, which is then read through once (headers only if it is local).
+
+        Args:
+            source: Paths or URLs, with braces and `::` as webdataset takes them; or a manifest (.json).
+            components: The suffixes of a sample's parts, the image first, the label second; "jpg;png" is either.
+            storage: How object storage is reached.
+
+        Raises:
+            ValueError: If nothing is named, or the components clash.
+            StorageError: If a shard or its index cannot be read; names it.
+            ShardError: If a shard or its index is damaged; names it.
+        """
+        wanted = components_of(components)
+        reader = Storage(storage)
+        urls = expand(source)
+        if len(urls) == 1 and last_component(urls[0]).endswith(".json"):
+            entries = _manifest(reader, urls[0], urls[0])
+            if entries is None:
+                raise ShardError(
+                    f"{shown(urls[0])}: must be a manifest of shards, got none. Write one with `streamaug index`."
+                )
+            urls = [entry.url for entry in entries]
+            known = {entry.url: entry for entry in entries}
+        else:
+            known = _known(reader, urls)
+        counted: dict[int, _Counted] = {}
+        missing = []
+        for number, url in enumerate(urls):
+            entry = known.get(url)
+            if entry is None or entry.num_bytes < 0:
+                missing.append(number)
+            else:
+                counted[number] = _Counted(entry.num_samples, entry.num_bytes)
+        counted |= _count(reader, urls, missing, known, wanted)
+        return cls(tuple(urls), [counted[number] for number in range(len(urls))], wanted, reader)
+
+    def __repr__(self) -> str:
+        return f"ShardSet({len(self.shards)} shards, {self.num_samples} samples)"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the shards as listed, name and count of samples each: the same on disk and in S3."""
+        digest = hashlib.sha256()
+        for shard in self.shards:
+            digest.update(f"{last_component(shard.url)}\t{shard.num_samples}\n".encode())
+        return digest.hexdigest()
+
+    def index(self, shard: int) -> ShardIndex:
+        """Where the samples of one shard lie; read anew at each call, by any number of threads.
+
+        Raises:
+            StorageError: If the index or the shard cannot be read.
+            ShardError: If the index does not fit the shard, or the shard is damaged; names it.
+        """
+        kept = self._kept.get(shard)
+        if kept is not None:
+            text = kept.keys.decode("utf-8", "surrogateescape")
+            return ShardIndex(text.split("\0") if len(kept.offsets) else [], kept.offsets, kept.sizes)
+        one = self.shards[shard]
+        place = index_url(one.url)
+        data = self.storage.read_all(place)
+        if data is None:
+            samples, num_bytes = scan(self.storage, one.url)
+            index = select(samples, self.components)
+            self._kept[shard] = _compact(index)
+        else:
+            num_bytes = self.storage.size(one.url)
+            samples = list(read_index(data.decode("utf-8", "surrogateescape"), place, num_bytes))
+            check_fresh(self.storage, one.url, place, samples, num_bytes)
+            index = select(samples, self.components)
+        if (num_bytes, len(samples)) != (one.num_bytes, one.num_samples):
+            raise ShardError(
+                f"{shown(one.url)}: must hold {one.num_samples} samples in {one.num_bytes} bytes as listed, "
+                f"got {len(samples)} in {num_bytes}. The manifest or index is stale: write it with `streamaug index`."
+            )
+        return index
+
+
+def _manifest(storage: Storage, url: str, shard: str) -> list[manifest.Entry] | None:
+    data = storage.read_all(url, asked_for=shard)
+    return None if data is None else manifest.parse(data, url)
+
+
+def _known(storage: Storage, urls: Sequence[str]) -> dict[str, manifest.Entry]:
+    """What manifests beside the shards say of them, by the shard's URL as asked for."""
+    folders: dict[str, list[str]] = {}
+    for url in urls:
+        folders.setdefault(beside(url, ""), []).append(url)
+    known: dict[str, manifest.Entry] = {}
+    for inside in folders.values():
+        for name in manifest.NAMES:
+            entries = _manifest(storage, beside(inside[0], name), inside[0])
+            if entries is None:
+                continue
+            by_name = {last_component(entry.url): entry for entry in entries}
+            known |= {url: by_name[last_component(url)] for url in inside if last_component(url) in by_name}
+            break
+    return known
+
+
+def _count(
+    storage: Storage, urls: Sequence[str], missing: Sequence[int], known: dict[str, manifest.Entry], wanted: Components
+) -> Iterator[tuple[int, _Counted]]:
+    """Counts of the shards that no manifest gives whole."""
+
+    def one(number: int) -> _Counted:
+        url = urls[number]
+        entry = known.get(url)
+        if entry is not None:
+            return _Counted(entry.num_samples, storage.size(url))
+        place = index_url(url)
+        head = storage.read_head(place, 64)
+        if head is not None:
+            return _Counted(count_of(head.decode("utf-8", "replace"), place), storage.size(url))
+        samples, num_bytes = scan(storage, url)
+        return _Counted(len(samples), num_bytes, _compact(select(samples, wanted)))
+
+    if all(is_local(urls[number]) for number in missing):
+        for number in progress(missing, total=len(missing), what="Indexing"):
+            yield number, one(number)
+        return
+    with ThreadPoolExecutor(storage.options.concurrency, "streamaug-open") as pool:
+        try:
+            results = progress(pool.map(one, missing), total=len(missing), what="Indexing")
+            yield from zip(missing, results, strict=True)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _compact(index: ShardIndex) -> _Compact:
+    return _Compact("\0".join(index.keys).encode("utf-8", "surrogateescape"), index.offsets, index.sizes)

@@ -1,0 +1,58 @@
+"""Reading ranges of local files: one `preadv` into memory of our own.
+
+Measured on a page-cached 30 MB range, 2 cores, median of 12, two sittings: preadv into numpy memory 2.84 and 2.99 ms,
+obstore's `get_range` 3.02 and 3.06 ms, `pread` 3.03 and 3.25 ms, `preadv` into a bytearray 3.41 and 4.32 ms.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from streamaug.errors import StorageError
+
+
+def identity(path: str) -> tuple[int, int]:
+    """Size in bytes and modification time in ns, by which a changed file is known.
+
+    Raises:
+        StorageError: If there is no such file.
+    """
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return status.st_size, status.st_mtime_ns
+
+
+def read(path: str, start: int, stop: int) -> tuple[memoryview, tuple[int, int]]:
+    """Bytes [start, stop) of a file, fewer at its end, and the file's identity (size, mtime in ns) while reading.
+
+    Raises:
+        StorageError: If the file cannot be opened or read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            data = np.empty(stop - start, np.uint8).data
+            done = 0
+            while done < len(data):
+                count = os.preadv(descriptor, [data[done:]], start + done)
+                if count == 0:
+                    break
+                done += count
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return data[:done], (status.st_size, status.st_mtime_ns)
+
+
+def unreadable(path: str, error: OSError) -> StorageError:
+    """The error that names a file which could not be read."""
+    if isinstance(error, FileNotFoundError):
+        return StorageError(f"{path}: the file must exist, got none. Check the path.")
+    return StorageError(
+        f"{path}: the file must be readable, got: {error.strerror or error}. Check the path and rights."
+    )

@@ -1,0 +1,202 @@
+"""Reading ranges of objects in S3, GCS, Azure or over HTTP: one attempt at a time, through obstore's synchronous calls.
+
+In: a URL and a range. Out: the bytes with the object's identity, or `MissingError`, or `Refused` with a reason free of
+secrets. Retries, deadlines and length checks belong to the caller. obstore does not survive a fork with its stores, so
+they are made per process.
+"""
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import obstore
+from obstore import store as stores
+from obstore.exceptions import (
+    BaseError,
+    InvalidPathError,
+    NotSupportedError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+    UnknownConfigurationKeyError,
+)
+
+from streamaug.storage.options import StorageOptions
+from streamaug.storage.urls import locate
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+T = TypeVar("T")
+
+#: Object-store schemes; everything else is an error that lists them.
+SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https")
+_FINAL = (
+    PermissionDeniedError,
+    UnauthenticatedError,
+    InvalidPathError,
+    UnknownConfigurationKeyError,
+    PreconditionError,
+)
+#: Attempts are ours to repeat, so that one deadline and one length check hold for all of them.
+_ONCE: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
+
+
+class Identity(NamedTuple):
+    """What an object is known by: size in bytes, and its etag (or modification time where a server sends no etag)."""
+
+    size: int
+    tag: str
+
+
+class RemoteError(Exception):
+    """An attempt failed. `final`: trying again cannot help. The text holds no secret."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+class MissingError(RemoteError):
+    """There is no such object."""
+
+
+class ForbiddenError(RemoteError):
+    """The credentials do not allow it; S3 answers so for missing objects too where listing is not allowed."""
+
+
+class RangeIgnoredError(RemoteError):
+    """The server answers a range request with the whole object."""
+
+
+class RemoteStores:
+    """The obstore stores of one process, made when first asked for."""
+
+    def __init__(self, options: StorageOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._stores: dict[str, ObjectStore] = {}
+        self._pid = os.getpid()
+
+    def head(self, url: str) -> Identity:
+        """The object's identity.
+
+        Raises:
+            RemoteError: If the attempt failed.
+        """
+        store, path = self._open(url)
+        return _identity(_attempt(lambda: obstore.head(store, path)))
+
+    def read(self, url: str, start: int, stop: int | None) -> tuple[memoryview, Identity]:
+        """Bytes [start, stop), fewer at the object's end; stop None is the whole object (start 0).
+
+        Raises:
+            RemoteError: If the attempt failed; `RangeIgnoredError` where ranges are not served.
+        """
+        store, path = self._open(url)
+
+        def get() -> tuple[memoryview, Identity]:
+            result = obstore.get(store, path, options=None if stop is None else {"range": (start, stop)})
+            return memoryview(result.bytes()), _identity(result.meta)
+
+        return _attempt(get)
+
+    def stream(self, url: str, chunk: int = 4 << 20) -> tuple[Iterator[memoryview], Identity]:
+        """The whole object in order, in pieces of at least `chunk` bytes but the last.
+
+        Raises:
+            RemoteError: If the attempt failed, at once or while iterating.
+        """
+        store, path = self._open(url)
+        result = _attempt(lambda: obstore.get(store, path))
+
+        def pieces() -> Iterator[memoryview]:
+            stream = iter(result.stream(chunk))
+            while (piece := _attempt(lambda: next(stream, None))) is not None:
+                yield memoryview(piece)
+
+        return pieces(), _identity(result.meta)
+
+    def _open(self, url: str) -> "tuple[ObjectStore, str]":
+        place = locate(url)
+        if place.scheme not in SCHEMES:
+            known = "s3, gs, az, http, https, file"
+            raise RemoteError(f"the scheme must be one of {known}, got {place.scheme}", final=True)
+        if self._pid != os.getpid():
+            self._lock, self._stores, self._pid = threading.Lock(), {}, os.getpid()
+        with self._lock:
+            store = self._stores.get(place.base)
+            if store is None:
+                store = _attempt(lambda: self._make(place.scheme, place.base))
+                self._stores[place.base] = store
+        return store, place.path
+
+    def _make(self, scheme: str, base: str) -> "ObjectStore":
+        options = self._options
+        client: Any = {
+            "timeout": timedelta(seconds=options.request_timeout),
+            "connect_timeout": timedelta(seconds=min(5.0, options.request_timeout)),
+            "pool_max_idle_per_host": str(options.concurrency),
+        }
+        if scheme in ("http", "https"):
+            client["allow_http"] = scheme == "http"
+            return stores.HTTPStore(base, client_options=client, retry_config=_ONCE)
+        config: Any = {}
+        if options.endpoint is not None:
+            config["endpoint"] = options.endpoint
+        client["allow_http"] = (options.endpoint or _environment_endpoint(scheme)).startswith("http://")
+        if options.region is not None and scheme in ("s3", "s3a"):
+            config["region"] = options.region
+        if options.anonymous:
+            config["skip_signature"] = True
+        if scheme == "gs" and options.endpoint is not None:
+            config["base_url"] = config.pop("endpoint")
+        provider = _profile_credentials(options) if scheme in ("s3", "s3a") else None
+        return stores.from_url(
+            base, config=config or None, client_options=client, retry_config=_ONCE, credential_provider=provider
+        )
+
+
+def _environment_endpoint(scheme: str) -> str:
+    names = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"), "az": ("AZURE_STORAGE_ENDPOINT",)}
+    return next((os.environ[name] for name in names.get(scheme, ()) if os.environ.get(name)), "")
+
+
+def _profile_credentials(options: StorageOptions) -> Any:
+    """None: obstore reads environment variables, web identities, container and instance roles by itself."""
+    del options
+    return None
+
+
+def _identity(meta: Any) -> Identity:
+    tag = meta["e_tag"] or meta["last_modified"].isoformat()
+    return Identity(int(meta["size"]), str(tag))
+
+
+def _attempt(call: Callable[[], T]) -> T:
+    """Run one call and turn obstore's exceptions into ours; nothing is chained, since causes may hold secrets."""
+    failure: RemoteError
+    try:
+        return call()
+    except FileNotFoundError:
+        failure = MissingError("there is no such object", final=True)
+    except NotSupportedError as error:
+        failure = RangeIgnoredError(_reason(error))
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        failure = ForbiddenError(_reason(error), final=True)
+    except (BaseError, OSError, ValueError) as error:
+        failure = RemoteError(_reason(error), final=isinstance(error, _FINAL))
+    raise failure
+
+
+def _reason(error: BaseException) -> str:
+    """What an error says, without bodies (S3 echoes key ids there), query strings, users and passwords."""
+    text = re.sub(r"\s+", " ", str(error)).partition(" Debug source:")[0]
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    text = re.sub(r"(status code: \d+[^:<]*).*", r"\1", text)
+    text = re.sub(r"\?[^\s)\"']*", "", text)
+    text = re.sub(r"//[^/@\s]*@", "//", text)
+    return f"{text[:300].strip()}{f' ({code[1]})' if code else ''}"

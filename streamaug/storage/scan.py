@@ -1,0 +1,79 @@
+"""Finding the samples of a shard that has no index file: headers only for local files, one pass for remote ones.
+
+In: a URL. Out: its samples. Remote shards are read in order, in ranges that are retried, checked and cached like any
+other.
+"""
+
+from pathlib import Path
+
+from streamaug.storage.index import Sample, group
+from streamaug.storage.local import unreadable
+from streamaug.storage.stores import Storage
+from streamaug.storage.tar import BLOCK, members
+from streamaug.storage.urls import is_local, locate
+
+_PIECE = 8 << 20
+
+
+def scan(storage: Storage, url: str) -> tuple[list[Sample], int]:
+    """The samples of a shard, and its size in bytes.
+
+    Raises:
+        StorageError: If it cannot be read.
+        ShardError: If it is no valid shard.
+    """
+    if not is_local(url):
+        size = storage.size(url)
+        return list(group(members(RangeFile(storage, url, size), url, size), url)), size
+    path = Path(locate(url).path)
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = path.stat().st_size
+            return list(group(members(file, url, size), url)), size
+    except OSError as error:
+        raise unreadable(str(path), error) from error
+
+
+class RangeFile:
+    """A remote object as a file that is read forward, piece by piece; it can go back by one tar header.
+
+    Args:
+        storage: Where it lies.
+        url: Its name.
+        size: Its size in bytes.
+    """
+
+    def __init__(self, storage: Storage, url: str, size: int) -> None:
+        self._storage = storage
+        self._url = url
+        self._size = size
+        self._at = 0
+        self._held = bytearray()
+        self._held_from = 0
+
+    def seek(self, offset: int, /) -> int:
+        """Go to an absolute offset, at most one header back."""
+        self._at = offset
+        return offset
+
+    def tell(self) -> int:
+        """The present offset."""
+        return self._at
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, fewer only at the end."""
+        stop = min(self._at + size, self._size)
+        while self._held_from + len(self._held) < stop:
+            self._fetch()
+        data = bytes(self._held[self._at - self._held_from : stop - self._held_from])
+        self._at += len(data)
+        return data
+
+    def _fetch(self) -> None:
+        end = self._held_from + len(self._held)
+        keep = max(0, min(self._at, end - BLOCK) - self._held_from)
+        del self._held[:keep]
+        self._held_from += keep
+        # A server without ranges would send the whole object for each piece.
+        stop = self._size if self._storage.ignores_ranges(self._url) else min(end + _PIECE, self._size)
+        self._held += self._storage.read(self._url, end, stop)

@@ -1,0 +1,194 @@
+"""`Storage`: the bytes of any URL, or an error that names it.
+
+In: URLs of shards and byte ranges. Out: exactly the bytes asked for, in one piece. Every read is checked for its length
+and against the object's identity when first seen, so that an object which changes while it is read is an error and
+never a mixture. It never interprets what it reads.
+"""
+
+import random
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from streamaug.batch import Encoded
+from streamaug.errors import StorageError
+from streamaug.storage import local
+from streamaug.storage.options import StorageOptions
+from streamaug.storage.remote import (
+    ForbiddenError,
+    Identity,
+    MissingError,
+    RangeIgnoredError,
+    RemoteError,
+    RemoteStores,
+)
+from streamaug.storage.urls import is_local, locate, shown
+
+T = TypeVar("T")
+
+
+class Storage:
+    """Reads local files and objects by URL; may be pickled and used by many threads, before and after a fork.
+
+    Args:
+        options: How to reach object storage.
+    """
+
+    def __init__(self, options: StorageOptions) -> None:
+        self.options = options
+        self._stores = RemoteStores(options)
+        self._seen: dict[str, int] = {}
+        self._whole: set[str] = set()
+
+    def __reduce__(self) -> tuple[type["Storage"], tuple[StorageOptions]]:
+        return Storage, (self.options,)
+
+    def __repr__(self) -> str:
+        return f"Storage({self.options!r})"
+
+    def size(self, url: str) -> int:
+        """Size of the object in bytes.
+
+        Raises:
+            StorageError: If it does not exist or cannot be reached within the deadline.
+        """
+        if is_local(url):
+            return local.identity(locate(url).path)[0]
+        return self._retried(url, lambda: self._stores.head(url)).size
+
+    def read(self, url: str, start: int, stop: int) -> Encoded:
+        """Bytes [start, stop) of the object, all of them.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline, the object is shorter, or it changed meanwhile.
+        """
+        data = self.read_some(url, start, stop)
+        if len(data) != stop - start:
+            raise StorageError(
+                f"{shown(url)}: must hold bytes {start} to {stop}, got only {start + len(data)}. "
+                "The shard is shorter than its index says: write it again, or its index with `streamaug index`."
+            )
+        return data
+
+    def read_some(self, url: str, start: int, stop: int) -> memoryview:
+        """Bytes [start, stop) of the object, or as many of them as it holds.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline, or the object changed meanwhile.
+        """
+        if stop <= start:
+            return memoryview(b"")
+        if is_local(url):
+            data, seen = local.read(locate(url).path, start, stop)
+            self._check_unchanged(url, seen)
+            return data
+        return self._retried(url, lambda: self._read_range(url, start, stop))
+
+    def read_all(self, url: str, *, asked_for: str | None = None) -> bytes | None:
+        """The whole object; None when there is none (or S3 says 403, its answer where listing is not allowed).
+
+        Args:
+            url: The object.
+            asked_for: The shard for whose sake it is read, which an error then names too.
+
+        Raises:
+            StorageError: If it cannot be had within the deadline.
+        """
+        return self._optional(url, asked_for, None)
+
+    def read_head(self, url: str, size: int) -> bytes | None:
+        """The first `size` bytes of an object, fewer if it is shorter; None when there is none, as in `read_all`.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline.
+        """
+        return self._optional(url, None, size)
+
+    def _optional(self, url: str, asked_for: str | None, stop: int | None) -> bytes | None:
+        if is_local(url):
+            try:
+                return bytes(self.read_some(url, 0, local.identity(locate(url).path)[0] if stop is None else stop))
+            except StorageError as error:
+                if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                    return None
+                raise
+        try:
+            if stop is not None:
+                return bytes(self._retried(url, lambda: self._read_range(url, 0, stop)))
+            return bytes(self._retried(url, lambda: self._stores.read(url, 0, None)[0]))
+        except StorageError as error:
+            if isinstance(error.__cause__, MissingError | ForbiddenError):
+                return None
+            if asked_for is None:
+                raise
+            failure = error
+        raise StorageError(f"{shown(asked_for)}: must be readable, and what lies beside it. {failure}")
+
+    def ignores_ranges(self, url: str) -> bool:
+        """Whether the URL's server was found to send whole objects when asked for ranges."""
+        return locate(url).base in self._whole
+
+    def _read_range(self, url: str, start: int, stop: int) -> memoryview:
+        try:
+            data, identity = self._stores.read(url, start, stop)
+        except RangeIgnoredError:
+            data, identity = self._read_by_whole(url, start, stop)
+        if len(data) != max(0, min(stop, identity.size) - start):
+            raise RemoteError(f"{stop - start} bytes were asked for and {len(data)} came")
+        self._check_unchanged(url, identity)
+        return data
+
+    def _read_by_whole(self, url: str, start: int, stop: int) -> tuple[memoryview, Identity]:
+        if not self.ignores_ranges(url):
+            self._whole.add(locate(url).base)
+            warnings.warn(
+                f"{shown(url)}: the server ignores byte ranges and sends whole objects instead: slow, since every "
+                "range costs a whole shard. Serve the shards from a server that supports range requests.",
+                UserWarning,
+                stacklevel=2,
+            )
+        pieces, identity = self._stores.stream(url)
+        data = bytearray()
+        at = 0
+        for piece in pieces:
+            data += piece[max(0, start - at) : max(0, stop - at)]
+            at += len(piece)
+            if at >= stop:
+                break
+        return memoryview(data), identity
+
+    def _check_unchanged(self, url: str, identity: Any) -> None:
+        found = hash(identity)
+        if self._seen.setdefault(url, found) != found:
+            raise StorageError(
+                f"{shown(url)}: must not change while it is read, got another size, time or etag than before. "
+                "Open the shards anew once writing has ended."
+            )
+
+    def _retried(self, url: str, attempt: Callable[[], T]) -> T:
+        """Repeat an attempt, with growing and jittered pauses, until it succeeds or cannot, or the deadline is near."""
+        started = time.monotonic()
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return attempt()
+            except RemoteError as error:
+                failure = error
+            pause = random.uniform(0.5, 1.0) * min(0.1 * 2 ** (tries - 1), 15.0)
+            spent = time.monotonic() - started
+            if failure.final or spent + pause > self.options.deadline:
+                break
+            time.sleep(pause)
+        if isinstance(failure, MissingError):
+            raise StorageError(f"{shown(url)}: the object must exist, got none. Check the URL.") from failure
+        if isinstance(failure, ForbiddenError):
+            fix = "Check the credentials in the environment, or pass StorageOptions(anonymous=True)."
+        elif failure.final:
+            fix = "Check the URL and StorageOptions."
+        else:
+            fix = "Check the server, or raise StorageOptions.deadline."
+        raise StorageError(
+            f"{shown(url)}: must be readable, got after {tries} tries in {spent:.1f} s: {failure}. {fix}"
+        ) from failure
