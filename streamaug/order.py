@@ -21,7 +21,9 @@ from streamaug.random import Stream, uniform, words
 Int64Array = npt.NDArray[np.int64]
 Tail = Literal["drop", "pad"]
 
-RUN_LENGTH = 256  # samples a lane and run when no window is given: some 28 MB of ImageNet, what object stores serve best
+RUN_LENGTH = (
+    256  # samples a lane and run when no window is given: some 28 MB of ImageNet, what object stores serve best
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

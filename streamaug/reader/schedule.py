@@ -1,0 +1,107 @@
+"""Which samples one rank needs in a pass, grouped as they should be fetched, in the order of first need.
+
+Pure: order and rank in, groups of positions out. Never touches a shard.
+"""
+
+import heapq
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamaug.batch import Int64Array
+from streamaug.order import RUN_LENGTH, SampleOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One rank's share of every global batch."""
+
+    batch_size: int
+    rank: int
+    world_size: int
+    interleaved: bool
+
+    @property
+    def global_batch(self) -> int:
+        """G, samples of all ranks together in a step."""
+        return self.batch_size * self.world_size
+
+    def positions(self, start: int) -> Int64Array:
+        """This rank's positions, int64 (B,), of the global batch that begins at a position."""
+        rows = np.arange(self.batch_size, dtype=np.int64)
+        if self.interleaved:
+            return start + (self.rank - start) % self.world_size + self.world_size * rows
+        return start + self.rank * self.batch_size + rows
+
+    def rows(self, positions: Int64Array, start: int) -> Int64Array:
+        """The rows of positions in that global batch; the inverse of `positions`."""
+        if self.interleaved:
+            return (positions - start) // self.world_size
+        return positions - start - self.rank * self.batch_size
+
+    def num_batches(self, order: SampleOrder, start: int = 0) -> int:
+        """Global batches from a position to the end of the epoch."""
+        left = max(0, order.num_positions - start)
+        return left // self.global_batch if order.tail == "drop" else -(-left // self.global_batch)
+
+    def lanes(self, order: SampleOrder) -> list[int]:
+        """The lanes this rank reads from."""
+        if not order.shuffle:
+            return [0]
+        common = math.gcd(self.world_size, order.lanes)
+        return list(range(self.rank % common, order.lanes, common))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Want:
+    """Samples that lie in one contiguous part of the data: positions ascending, int64 (m,), and their samples."""
+
+    positions: Int64Array
+    sample_ids: Int64Array
+
+    @property
+    def first(self) -> int:
+        """The first position that needs it."""
+        return int(self.positions[0])
+
+    def split(self, count: int) -> "tuple[Want, Want]":
+        """The first `count` samples, and the rest."""
+        return Want(self.positions[:count], self.sample_ids[:count]), Want(
+            self.positions[count:], self.sample_ids[count:]
+        )
+
+
+def wants(order: SampleOrder, share: Share, epoch: int, start: int, num_batches: int) -> Iterator[Want]:
+    """Everything this rank needs for `num_batches` global batches from position `start`, by first need."""
+    stop = start + num_batches * share.global_batch
+    if not order.shuffle:
+        return _blocks(order, share, epoch, start, num_batches)
+    lanes = (_lane(order, share, epoch, lane, start, stop) for lane in share.lanes(order))
+    return heapq.merge(*lanes, key=lambda want: want.first)
+
+
+def _lane(order: SampleOrder, share: Share, epoch: int, lane: int, start: int, stop: int) -> Iterator[Want]:
+    """One lane's runs, cut to the positions in [start, stop) that are this rank's."""
+    length = order.lane_length(lane)
+    slot, end = -((lane - start) // order.lanes), -((lane - stop) // order.lanes)
+    while slot < end:
+        cycle, inner = divmod(slot, length)
+        first, last = (int(bound[0]) for bound in order.run_bounds(np.array([lane]), np.array([inner])))
+        slots = np.arange(slot, min(cycle * length + last, end), dtype=np.int64)
+        positions = slots * order.lanes + lane
+        mine = positions % share.world_size == share.rank
+        if mine.any():
+            ids = order.run_sample_ids(epoch, lane, first, last)[slots - cycle * length - first]
+            yield Want(positions[mine], ids[mine])
+        slot = int(slots[-1]) + 1
+
+
+def _blocks(order: SampleOrder, share: Share, epoch: int, start: int, num_batches: int) -> Iterator[Want]:
+    """The unshuffled order: consecutive batches, some 256 samples together."""
+    together = max(1, RUN_LENGTH // share.batch_size)
+    for first in range(0, num_batches, together):
+        starts = [start + k * share.global_batch for k in range(first, min(first + together, num_batches))]
+        positions = np.concatenate([share.positions(batch_start) for batch_start in starts])
+        yield Want(positions, order.sample_ids(epoch, positions))
