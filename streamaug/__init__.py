@@ -1,0 +1,1 @@
+"""streamaug streams sharded WebDataset tars through one DALI graph into training loops."""

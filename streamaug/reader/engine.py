@@ -51,6 +51,7 @@ class BatchReader:
                     2 * share.global_batch, order.window // 4 if order.shuffle else RUN_LENGTH * share.world_size
                 ),
                 lanes=len(share.lanes(order)),
+                exclusive=share.exclusive(order),
             )
             for number in range(epoch_pass.num_batches):
                 start = epoch_pass.start + number * share.global_batch

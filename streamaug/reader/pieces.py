@@ -13,7 +13,8 @@ from streamaug.batch import Int64Array
 from streamaug.reader.schedule import Want
 from streamaug.shards import ShardIndex
 
-MERGE_GAP = 256 << 10
+MERGE_GAP = 256 << 10  # bytes that a request costs less to read than to skip
+FOREIGN_GAP = 4 << 10  # the same where another rank reads them: headers and padding, no image
 PART_BYTES = 16 << 20
 
 
@@ -58,8 +59,8 @@ def shards_of(starts: Int64Array, sample_ids: Int64Array) -> Int64Array:
     return np.searchsorted(starts, sample_ids, side="right") - 1
 
 
-def locate(want: Want, starts: Int64Array, indexes: Mapping[int, ShardIndex]) -> Piece:
-    """Turn a want into ranges, by the indexes of all its shards."""
+def locate(want: Want, starts: Int64Array, indexes: Mapping[int, ShardIndex], *, exclusive: bool) -> Piece:
+    """Turn a want into ranges, by the indexes of all its shards; exclusive: no other rank reads what lies between."""
     shards = shards_of(starts, want.sample_ids)
     count = len(want.sample_ids)
     components = next(iter(indexes.values())).offsets.shape[1]
@@ -76,7 +77,7 @@ def locate(want: Want, starts: Int64Array, indexes: Mapping[int, ShardIndex]) ->
             keys[row] = index.keys[place]
         if index.checksums is not None:
             checksums[rows] = index.checksums[local]
-    parts, part = _ranges(shards, offsets, sizes)
+    parts, part = _ranges(shards, offsets, sizes, MERGE_GAP if exclusive else FOREIGN_GAP)
     origin = np.array([each.start for each in parts] + [0], np.int64)[part]
     return Piece(
         want=want,
@@ -90,7 +91,7 @@ def locate(want: Want, starts: Int64Array, indexes: Mapping[int, ShardIndex]) ->
     )
 
 
-def _ranges(shards: Int64Array, offsets: Int64Array, sizes: Int64Array) -> tuple[list[Part], Int64Array]:
+def _ranges(shards: Int64Array, offsets: Int64Array, sizes: Int64Array, gap: int) -> tuple[list[Part], Int64Array]:
     """Ranges that cover all components that are there, and the number of the range of each component."""
     part = np.full(offsets.shape, -1, np.int64)
     rows, columns = np.nonzero(offsets >= 0)
@@ -104,7 +105,7 @@ def _ranges(shards: Int64Array, offsets: Int64Array, sizes: Int64Array) -> tuple
     for k, (row, begin, end) in enumerate(zip(rows.tolist(), begins.tolist(), ends.tolist(), strict=True)):
         here = int(shards[row])
         full = max(last, end) - first > PART_BYTES and row != row_before
-        if here != shard or begin - last > MERGE_GAP or full:
+        if here != shard or begin - last > gap or full:
             if shard >= 0:
                 parts.append(Part(shard, first, last))
             shard, first, last = here, begin, end

@@ -71,6 +71,7 @@ class Prefetcher:
         allowance: Bytes of a piece at most, where whole runs do not fit the limit; None: no bound.
         ahead: Positions to ask ahead of the batch under way.
         lanes: Lanes this rank reads; so many indexes are in use at a time, and as many soon.
+        exclusive: Whether no other rank reads what lies between this one's samples.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class Prefetcher:
         allowance: int | None,
         ahead: int,
         lanes: int,
+        exclusive: bool,
     ) -> None:
         self._shards, self._fetcher, self._upcoming = shards, fetcher, upcoming
+        self._exclusive = exclusive
         self._limit, self._allowance, self._ahead = limit, allowance, ahead
         self._indexes = IndexCache(shards, fetcher, capacity=4 * lanes + 8)
         self._planned: list[tuple[int, int, Want]] = []
@@ -150,10 +153,10 @@ class Prefetcher:
     def _fit(self, want: Want, indexes: dict[int, ShardIndex], bound: int | None) -> Piece:
         """As many of the wanted samples as the bound allows, one at the least; the rest is planned anew."""
         count = len(want.positions)
-        piece = locate(want, self._shards.starts, indexes)
+        piece = locate(want, self._shards.starts, indexes, exclusive=self._exclusive)
         while bound is not None and piece.num_bytes > bound and count > 1:
             count = max(1, min(count * bound // piece.num_bytes, count - 1))
-            piece = locate(want.split(count)[0], self._shards.starts, indexes)
+            piece = locate(want.split(count)[0], self._shards.starts, indexes, exclusive=self._exclusive)
         if count < len(want.positions):
             self._push(want.split(count)[1])
         return piece
@@ -165,8 +168,8 @@ class Prefetcher:
         if smaller.num_bytes > room and not self._warned:
             self._warned = True
             warnings.warn(
-                f"memory_limit: must hold the samples of one batch and what is under way, got {self._limit} bytes, so it "
-                "is exceeded. Give StorageOptions a larger memory_limit, or the reader a smaller batch_size.",
+                f"memory_limit: must hold the samples of one batch and what is under way, got {self._limit} bytes, "
+                "so it is exceeded. Give StorageOptions a larger memory_limit, or the reader a smaller batch_size.",
                 stacklevel=2,
             )
         return smaller

@@ -104,7 +104,8 @@ class Progress:
         for field in ("epoch", "position"):
             if not isinstance(state[field], int) or state[field] < 0:
                 raise StateError(
-                    f"state.{field}: must be an integer of at least 0, got {state[field]!r}. Load what state_dict() gave."
+                    f"state.{field}: must be an integer of at least 0, got {state[field]!r}. "
+                    "Load what state_dict() gave."
                 )
         self._pass = None
         self._next, self._position, self._loaded = int(state["epoch"]), int(state["position"]), True

@@ -46,6 +46,10 @@ class Share:
         left = max(0, order.num_positions - start)
         return left // self.global_batch if order.tail == "drop" else -(-left // self.global_batch)
 
+    def exclusive(self, order: SampleOrder) -> bool:
+        """Whether what lies between this rank's samples of a run is no other rank's."""
+        return self.world_size == 1 or (order.shuffle and order.lanes % self.world_size == 0)
+
     def lanes(self, order: SampleOrder) -> list[int]:
         """The lanes this rank reads from."""
         if not order.shuffle:

@@ -1,4 +1,4 @@
-"""`Augmenter`: encoded batches in, decoded and augmented ones out, through one DALI graph. And `MapBatch`, for the rest."""
+"""`Augmenter`: encoded batches in, decoded and augmented ones out, through one DALI graph. `MapBatch`: any function."""
 
 from collections.abc import Callable, Iterator
 
@@ -46,7 +46,7 @@ class Augmenter(Stage):
         )
 
     def _run(self, epoch_pass: EpochPass) -> Iterator[Batch]:
-        return self._engine.run(self._upstream._run(epoch_pass), self._reader._replace)
+        return self._engine.run(self._batches(epoch_pass), self._reader._replace)
 
     def close(self) -> None:
         """End the pass under way and free the DALI pipeline."""
@@ -73,5 +73,5 @@ class MapBatch(Stage):
         self._fn = fn
 
     def _run(self, epoch_pass: EpochPass) -> Iterator[Batch]:
-        for batch in self._upstream._run(epoch_pass):
+        for batch in self._batches(epoch_pass):
             yield self._fn(batch)

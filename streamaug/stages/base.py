@@ -1,8 +1,8 @@
 """What every stage shares: the pass over an epoch, its state, and how stages chain.
 
-The only import of `IterDataPipe`. A stage implements `_run`, which turns the batches of its source into its own, one for
-one. Only the stage that the user iterates counts what was delivered, so a state never runs ahead of the training loop,
-however much the stages below have prefetched.
+The only import of `IterDataPipe`. A stage implements `_run`, which turns the batches of its source into its own, one
+for one. Only the stage that the user iterates counts what was delivered, so a state never runs ahead of the training
+loop, however much the stages below have prefetched.
 """
 
 import weakref
@@ -98,18 +98,20 @@ class Stage(IterDataPipe[Any]):
 
     def _run(self, epoch_pass: EpochPass) -> Iterator[Any]:
         """The batches of one pass; implemented by every stage, one batch out for each batch in."""
-        raise TypeError(f"{type(self).__name__}: a stage must define _run(epoch_pass).")
+        raise TypeError(f"{type(self).__name__}: a stage must define _run(epoch_pass), got none for {epoch_pass}.")
 
-    @property
-    def _upstream(self) -> "Stage":
+    def _batches(self, epoch_pass: EpochPass) -> Iterator[Any]:
+        """The batches of the source in one pass."""
         if self._source is None:
-            raise TypeError(f"{type(self).__name__}: has no source.")
-        return self._source
+            raise TypeError(f"{type(self).__name__}: must have a source to take batches from, got none. Give it one.")
+        return self._source._run(epoch_pass)
 
     @property
     def _reader(self) -> "ShardReader":
         """The reader at the head of the chain."""
-        return self._upstream._reader
+        if self._source is None:
+            raise TypeError(f"{type(self).__name__}: must begin with a ShardReader, got no source. Give it one.")
+        return self._source._reader
 
     def __iter__(self) -> Iterator[Any]:
         return self._reader._deliver(self)
@@ -124,7 +126,7 @@ class Stage(IterDataPipe[Any]):
         return self._reader.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next `iter()` deliver an epoch from its start, or from a loaded state's position if it is that one."""
+        """Make the next `iter()` deliver an epoch from its start, or from a loaded position where it is of that epoch."""
         self._reader.set_epoch(epoch)
 
     def state_dict(self) -> State:

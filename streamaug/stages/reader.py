@@ -68,9 +68,9 @@ class ShardReader(Stage):
         self._length = self._share.num_batches(self._order)
         if self._length == 0:
             raise ValueError(
-                f"ShardReader.batch_size: an epoch must hold at least one global batch, got {self._order.num_positions} "
-                f"positions for {world_size} ranks of {batch_size}. Use a batch_size of at most "
-                f'{max(1, self._order.num_positions // world_size)}, or tail="pad".'
+                "ShardReader.batch_size: an epoch must hold at least one global batch, got "
+                f"{self._order.num_positions} positions for {world_size} ranks of {batch_size}. Use a batch_size of at "
+                f'most {max(1, self._order.num_positions // world_size)}, or tail="pad".'
             )
         _warn_of_shared_lanes(self._order, world_size)
         self._shards = shards
@@ -100,8 +100,8 @@ class ShardReader(Stage):
         """Begin the next pass for the stage that the user iterates."""
         if torch.utils.data.get_worker_info() is not None:
             raise StreamaugError(
-                "ShardReader: must not be iterated inside a DataLoader worker, since it reads ahead with threads of its "
-                "own. Iterate it directly, or pass it to DataLoader with num_workers=0 and batch_size=None."
+                "ShardReader: must not be iterated inside a DataLoader worker, since it reads ahead with threads of "
+                "its own. Iterate it directly, or pass it to DataLoader with num_workers=0 and batch_size=None."
             )
         self._active.end()
         epoch_pass = self._progress.begin(
@@ -119,7 +119,7 @@ class ShardReader(Stage):
         return self._progress.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next `iter()` deliver an epoch from its start, or from a loaded state's position if it is that one."""
+        """Make the next `iter()` deliver an epoch from its start, or from a loaded position where it is of that epoch."""
         self._progress.set_epoch(epoch)
         self._active.end()
 
@@ -181,8 +181,8 @@ def _warn_of_shared_lanes(order: SampleOrder, world_size: int) -> None:
         return
     readers = world_size // gcd(world_size, order.lanes)
     warnings.warn(
-        f"ShardReader.lanes: should be a multiple of the {world_size} ranks, got {order.lanes}, so each byte is read by up "
-        f"to {readers} ranks. Batches are the same; lanes={2 * world_size * max(1, order.lanes // (2 * world_size))} "
-        "would read each byte once.",
+        f"ShardReader.lanes: should be a multiple of the {world_size} ranks, got {order.lanes}, so each byte is read "
+        f"by up to {readers} ranks. Batches are the same; "
+        f"lanes={2 * world_size * max(1, order.lanes // (2 * world_size))} would read each byte once.",
         stacklevel=3,
     )
