@@ -47,8 +47,8 @@ class Share:
         return left // self.global_batch if order.tail == "drop" else -(-left // self.global_batch)
 
     def exclusive(self, order: SampleOrder) -> bool:
-        """Whether what lies between this rank's samples of a run is no other rank's."""
-        return self.world_size == 1 or (order.shuffle and order.lanes % self.world_size == 0)
+        """Whether what lies between wanted samples may be read too: not where it is certainly another rank's."""
+        return self.world_size == 1 or order.shuffle
 
     def lanes(self, order: SampleOrder) -> list[int]:
         """The lanes this rank reads from."""

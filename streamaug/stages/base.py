@@ -126,7 +126,7 @@ class Stage(IterDataPipe[Any]):
         return self._reader.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next `iter()` deliver an epoch from its start, or from a loaded position where it is of that epoch."""
+        """Make the next `iter()` deliver an epoch: from its start, or from a loaded position if it is that epoch's."""
         self._reader.set_epoch(epoch)
 
     def state_dict(self) -> State:

@@ -119,7 +119,7 @@ class ShardReader(Stage):
         return self._progress.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next `iter()` deliver an epoch from its start, or from a loaded position where it is of that epoch."""
+        """Make the next `iter()` deliver an epoch: from its start, or from a loaded position if it is that epoch's."""
         self._progress.set_epoch(epoch)
         self._active.end()
 
