@@ -1,4 +1,4 @@
-"""The four types that travel along the chain: `Origin`, `EncodedBatch`, `Batch`, `Prediction`.
+"""The types that travel along the chain: `Origin`, `EncodedBatch`, `Batch` (with `SparseTargets`), `Prediction`.
 
 All are frozen; `dataclasses.replace` makes the next one. They hold data and move it between devices, and never know
 how it was made.
@@ -79,13 +79,36 @@ class Problem(NamedTuple):
 Replace = Callable[[EncodedBatch, Mapping[int, Problem]], EncodedBatch]
 
 
+class SparseTargets(NamedTuple):
+    """Targets of mixed images as two classes and a share, for a two-term loss; unpacks as a tuple of three.
+
+    Attributes:
+        targets: int64 (B,), each row's own class.
+        partner_targets: int64 (B,), its partner's class.
+        lam: float32 (B,), 0..1, the share of the row's own class.
+    """
+
+    targets: torch.Tensor
+    partner_targets: torch.Tensor
+    lam: torch.Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "SparseTargets":
+        """The same targets with every tensor on `device`."""
+        return SparseTargets(*(tensor.to(device, non_blocking=non_blocking) for tensor in self))
+
+    def pin_memory(self) -> "SparseTargets":
+        """The same targets in page-locked memory."""
+        return SparseTargets(*(tensor.pin_memory() for tensor in self))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """A batch of decoded images.
 
     Attributes:
         images: (B, C, H, W); with V views (V·B, C, H, W), view-major.
-        targets: int64 (B,), or float32 (B, K) after mixing, or None without a label component.
+        targets: int64 (B,), or float32 (B, K) after mixing (`SparseTargets` where asked for), or None without a label
+            component.
         origin: Where the rows come from.
         views: V, the number of views of each image.
         mix: How rows were mixed, if they were.
@@ -96,7 +119,7 @@ class Batch:
     """
 
     images: torch.Tensor
-    targets: torch.Tensor | None
+    targets: torch.Tensor | SparseTargets | None
     origin: Origin
     views: int = 1
     mix: "MixPlan | None" = None
@@ -107,20 +130,28 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The same batch with every tensor on `device`."""
-        return self._moved(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        return self._moved(
+            lambda tensor: tensor.to(device, non_blocking=non_blocking),
+            lambda sparse: sparse.to(device, non_blocking=non_blocking),
+        )
 
     def pin_memory(self) -> "Batch":
         """The same batch with every tensor in page-locked memory, from which copies to a GPU can be asynchronous."""
-        return self._moved(lambda tensor: tensor.pin_memory())
+        return self._moved(lambda tensor: tensor.pin_memory(), lambda sparse: sparse.pin_memory())
 
-    def _moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+    def _moved(
+        self, move: Callable[[torch.Tensor], torch.Tensor], move_sparse: Callable[[SparseTargets], SparseTargets]
+    ) -> "Batch":
         def each(tensors: tuple[torch.Tensor, ...] | None) -> tuple[torch.Tensor, ...] | None:
             return None if tensors is None else tuple(move(tensor) for tensor in tensors)
 
+        targets = self.targets
+        if targets is not None:
+            targets = move(targets) if isinstance(targets, torch.Tensor) else move_sparse(targets)
         return dataclasses.replace(
             self,
             images=move(self.images),
-            targets=None if self.targets is None else move(self.targets),
+            targets=targets,
             boxes=each(self.boxes),
             box_labels=each(self.box_labels),
             keypoints=each(self.keypoints),
