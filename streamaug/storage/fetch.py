@@ -80,6 +80,8 @@ class Fetcher:
     def close(self) -> None:
         """Cancel what waits and end the threads; what is on its way is waited for no longer than a second."""
         with self._changed:
+            if self._closed:
+                return
             self._closed = True
             waiting, threads = list(self._waiting), list(self._threads)
             self._waiting.clear()

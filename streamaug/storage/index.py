@@ -22,9 +22,9 @@ Components = tuple[tuple[str, ...], ...]
 _SKIPPED = re.compile(r"__[^/]*__($|/)")  # webdataset.tariterators.tar_file_iterator's skip_meta
 _RESERVED = frozenset({"__key__", "__url__"})  # suffixes that webdataset's own sample fields collide with
 _HEADER = re.compile(r"v1\.2 (\d+)")
-#: The index separates by blanks, so those in names are stored as Unicode's pictures of them: " " is "␠".
-_TO_PICTURES = {code: chr(0x2400 + code) for code in range(0x21)}
-_FROM_PICTURES = {0x2400 + code: chr(code) for code in range(0x21)}
+#: The index separates by blanks, so those in names are stored as Unicode's pictures of them, " " as "␠"; "" is "␀".
+_TO_PICTURES = {code: chr(0x2400 + code) for code in range(1, 0x21)}
+_FROM_PICTURES = {0x2400: ""} | {0x2400 + code: chr(code) for code in range(1, 0x21)}
 
 
 class Sample(NamedTuple):
@@ -173,15 +173,15 @@ def _parsed(line: str, url: str, number: int, num_bytes: int) -> Sample:
         if offset < BLOCK or offset % BLOCK or size < 0 or offset + size > num_bytes:
             what = f"data must lie inside the shard of {num_bytes} bytes, got {name!r} at {offset} of {size} bytes"
             raise _malformed(url, number, what)
-        members[suffix.lower()] = Member(name, offset, size)
-    base, _ = base_plus_ext(fields[3])
+        members[_unescaped(suffix).lower()] = Member(_unescaped(name), offset, size)
+    base, _ = base_plus_ext(_unescaped(fields[3]))
     if base is None:
         raise _malformed(url, number, f"a member's name must have a suffix, got {fields[3]!r}")
-    return Sample(_unescaped(base), members)
+    return Sample(base, members)
 
 
 def _escaped(text: str) -> str:
-    return text if text.isalnum() else text.translate(_TO_PICTURES)
+    return text.translate(_TO_PICTURES) or "\u2400"
 
 
 def _unescaped(text: str) -> str:

@@ -14,8 +14,8 @@ from streamaug.errors import ShardError
 from streamaug.storage.urls import shown
 
 BLOCK = 512
-#: Zeros after the end-of-archive marker beyond this are a hole, not padding (GNU tar's largest usual record is 1 MiB).
-_PADDING_LIMIT = (1 << 20) + 2 * BLOCK
+#: Zeros after the end-of-archive marker beyond this are a hole, not padding (the largest records in use are of 1 MiB).
+_PADDING_LIMIT = 2 << 20
 _FOREIGN = (
     (b"\x1f\x8b", "gzip", "gunzip it"),
     (b"BZh", "bzip2", "bunzip2 it"),

@@ -6,7 +6,6 @@ query; only `shown(url)` goes into messages, logs and cache keys.
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -60,7 +59,7 @@ def shown(url: str) -> str:
 
 def last_component(url: str) -> str:
     """The file name at the end of the URL's path."""
-    return PurePosixPath(locate(url).path).name
+    return locate(url).path.rpartition("/")[2]
 
 
 def beside(url: str, name: str) -> str:
