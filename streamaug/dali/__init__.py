@@ -1,0 +1,1 @@
+"""Runs recipes on DALI: `engine` drives, `plan` computes what DALI is told, `graph` builds what DALI does."""

@@ -1,0 +1,29 @@
+"""Every operation, one a file; each is a frozen record of its parameters, given to a `Recipe`."""
+
+from streamaug.ops.annotations import Annotations
+from streamaug.ops.base import Arguments, Border, Geometric, Operation, Photometric, StaticFrame
+from streamaug.ops.center_crop import CenterCrop
+from streamaug.ops.corner_crop import CORNERS, CornerCrop
+from streamaug.ops.horizontal_flip import HorizontalFlip
+from streamaug.ops.random_resized_crop import RandomResizedCrop
+from streamaug.ops.resize import Resize
+from streamaug.ops.resize_shortest import ResizeShortest
+from streamaug.ops.vertical_flip import VerticalFlip
+
+__all__ = [
+    "CORNERS",
+    "Annotations",
+    "Arguments",
+    "Border",
+    "CenterCrop",
+    "CornerCrop",
+    "Geometric",
+    "HorizontalFlip",
+    "Operation",
+    "Photometric",
+    "RandomResizedCrop",
+    "Resize",
+    "ResizeShortest",
+    "StaticFrame",
+    "VerticalFlip",
+]

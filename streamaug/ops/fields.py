@@ -1,0 +1,164 @@
+"""Checks of an operation's fields, made when it is constructed.
+
+Each function takes the operation and the name of one of its fields, writes the field's canonical form back (a range as
+a tuple of two floats, a size as a tuple of two ints), and raises a `RecipeError` that says what must hold and how to
+mend it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamaug.ops.base import Geometric, Operation, refuse
+
+#: (low, high).
+Range = tuple[float, float]
+#: A range, or one number that stands for one.
+RangeLike = float | Range
+#: (height, width).
+Size = tuple[int, int]
+
+BORDERS = ("constant", "replicate", "reflect", "reflect_101", "wrap")
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
+
+
+def _set(operation: Operation, field: str, value: Any) -> None:
+    object.__setattr__(operation, field, value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def number(operation: Operation, field: str, *, low: float = -math.inf, high: float = math.inf) -> None:
+    """A finite number in [low, high]."""
+    value = getattr(operation, field)
+    if not _is_number(value) or not math.isfinite(value) or not low <= value <= high:
+        raise refuse(operation, field, f"must be a number{_within(low, high)}", f"Write {_inside(low, high)}.")
+    _set(operation, field, float(value))
+
+
+def integer(operation: Operation, field: str, *, low: int, high: int | None = None) -> None:
+    """A whole number in [low, high]."""
+    value = getattr(operation, field)
+    fits = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not fits or value < low or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"within {low}..{high}"
+        raise refuse(operation, field, f"must be a whole number {bounds}", f"Write {low}.")
+    _set(operation, field, int(value))
+
+
+def probability(operation: Operation, field: str = "probability") -> None:
+    """A chance, 0..1."""
+    number(operation, field, low=0.0, high=1.0)
+
+
+def flag(operation: Operation, field: str) -> None:
+    """True or False."""
+    if not isinstance(getattr(operation, field), bool):
+        raise refuse(operation, field, "must be True or False", "Write True.")
+
+
+def choice(operation: Operation, field: str, allowed: Sequence[str]) -> None:
+    """One of the strings that are allowed."""
+    if getattr(operation, field) not in allowed:
+        names = ", ".join(f'"{name}"' for name in allowed)
+        raise refuse(operation, field, f"must be one of {names}", f'Write "{allowed[0]}".')
+
+
+def border_mode(operation: Operation, field: str = "border") -> None:
+    """One of `BORDERS`."""
+    choice(operation, field, BORDERS)
+
+
+def gray_level(operation: Operation, field: str = "fill") -> None:
+    """A gray level, 0..255."""
+    number(operation, field, low=0.0, high=255.0)
+
+
+def size(operation: Operation, field: str = "size") -> None:
+    """One positive whole number for a square, or (height, width)."""
+    value = getattr(operation, field)
+    pair = (value, value) if not isinstance(value, tuple | list) else tuple(value)
+    whole = len(pair) == 2 and all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in pair)
+    if not whole or min(pair) < 1:
+        fix = "Write 224, or (224, 224)."
+        raise refuse(operation, field, "must be a positive whole number or (height, width) of such", fix)
+    _set(operation, field, (int(pair[0]), int(pair[1])))
+
+
+def resampling(operation: Geometric) -> None:
+    """The fields `interpolation` and `antialias` of an operation that resizes."""
+    choice(operation, "interpolation", INTERPOLATIONS)
+    flag(operation, "antialias")
+    if operation.interpolation != "bilinear" and not operation.antialias:
+        fix = 'Write interpolation="bilinear", or antialias=True.'
+        raise refuse(operation, "interpolation", 'must be "bilinear" where antialias=False', fix)
+
+
+def ordered_range(operation: Operation, field: str, *, low: float = -math.inf, high: float = math.inf) -> None:
+    """(a, b) with low ≤ a ≤ b ≤ high; one number d is (d, d)."""
+    value = getattr(operation, field)
+    _range(operation, field, (value, value) if _is_number(value) else value, low, high)
+
+
+def symmetric_range(operation: Operation, field: str, *, limit: float) -> None:
+    """(a, b) with -limit ≤ a ≤ b ≤ limit; one number d ≥ 0 is (-d, d)."""
+    value = getattr(operation, field)
+    if _is_number(value) and value < 0:
+        raise refuse(operation, field, "one number d means (-d, d) and must not be negative", f"Write {-value}.")
+    _range(operation, field, (-value, value) if _is_number(value) else value, -limit, limit)
+
+
+def factor_range(operation: Operation, field: str) -> None:
+    """Factors (a, b) with 0 ≤ a ≤ b; one number d in 0..1 is (1 - d, 1 + d)."""
+    value = getattr(operation, field)
+    if _is_number(value) and not 0 <= value <= 1:
+        raise refuse(operation, field, "one number d means (1 - d, 1 + d) and must lie within 0..1", "Write 0.4.")
+    _range(operation, field, (1 - value, 1 + value) if _is_number(value) else value, 0.0, math.inf)
+
+
+def _range(operation: Operation, field: str, pair: Any, low: float, high: float) -> None:
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(_is_number(v) for v in pair):
+        inside = _inside(low, high)
+        raise refuse(operation, field, "must be a number or (low, high)", f"Write ({inside}, {inside}).")
+    first, second = float(pair[0]), float(pair[1])
+    if not (math.isfinite(first) and math.isfinite(second)) or min(first, second) < low or max(first, second) > high:
+        inside = _inside(low, high)
+        raise refuse(operation, field, f"both ends must be finite{_within(low, high)}", f"Write ({inside}, {inside}).")
+    if first > second:
+        raise refuse(operation, field, "low must not exceed high", f"Write ({pair[1]}, {pair[0]}).")
+    _set(operation, field, (first, second))
+
+
+def _within(low: float, high: float) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return ""
+    if math.isinf(high):
+        return f" and at least {low:g}"
+    return f" and within {low:g}..{high:g}"
+
+
+def _inside(low: float, high: float) -> str:
+    if math.isinf(low):
+        return "0.0" if high >= 0 else f"{high:g}"
+    return f"{low:g}" if math.isinf(high) else f"{(low + high) / 2:g}"
+
+
+def bounds(value: RangeLike) -> Range:
+    """The (low, high) of a field that was checked; only tells the type checker so."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def pair(value: int | Size) -> Size:
+    """The (height, width) of a size that was checked; only tells the type checker so."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def between(value: RangeLike, draws: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Uniform numbers of a range, from uniform numbers of [0, 1), of the same shape."""
+    low, high = bounds(value)
+    return low + (high - low) * draws

@@ -1,0 +1,134 @@
+"""A recipe: operations in order, the views of an evaluation, and the output format. Pure data.
+
+In: what the user writes. Out: a frozen, comparable value whose rules have been checked; `streamaug.dali` runs it. It
+draws nothing and touches no pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from streamaug.errors import RecipeError
+from streamaug.ops.base import Border, Geometric, Operation, Photometric, StaticFrame
+from streamaug.ops.output import Output
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Operations applied in the order written, all geometry in one resample.
+
+    Args:
+        operations: The operations. The first must set the frame's size (flips may precede it), and the last frame
+            must have a fixed size. Geometry may be written after photometry that works on each pixel alone, and is then
+            done before it; after anything spatial (erasing, noise, blur) it is an error.
+        output: Type, normalisation and layout of the images.
+        views: For evaluation: one sequence of operations per view, each applied after `operations`. All views come from
+            one decode, and must end at the same size. Empty: one view.
+
+    Attributes:
+        size: (height, width) of the output in pixels.
+
+    Raises:
+        RecipeError: If the order breaks a rule, borders or interpolations disagree, or sizes do not fit.
+    """
+
+    operations: Sequence[Operation]
+    output: Output = field(default_factory=Output)
+    views: Sequence[Sequence[Operation]] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "operations", tuple(self.operations))
+        object.__setattr__(self, "views", tuple(tuple(view) for view in self.views))
+        for operation in [*self.operations, *(each for view in self.views for each in view)]:
+            if not isinstance(operation, Geometric | Photometric):
+                raise RecipeError(f"Recipe.operations: must be operations, got {operation!r}. Write ops.Resize(224).")
+        if not isinstance(self.output, Output):
+            raise RecipeError(f"Recipe.output: must be an Output, got {self.output!r}. Write Output().")
+        sizes = {self._check(branch) for branch in self.branches}
+        if len(sizes) > 1:
+            raise RecipeError(f"Recipe.views: all must have one size, got {sorted(sizes)}. Crop each to the same size.")
+
+    @property
+    def branches(self) -> tuple[tuple[Operation, ...], ...]:
+        """The whole sequence of operations of each view; one for a recipe without views."""
+        return tuple((*self.operations, *view) for view in self.views or [()])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the output in pixels."""
+        return self._check(self.branches[0])
+
+    @property
+    def apply_orientation(self) -> bool:
+        """Whether images are turned as their EXIF orientation says."""
+        return any(getattr(operation, "apply_orientation", False) for operation in self.operations)
+
+    def _check(self, branch: Sequence[Operation]) -> tuple[int, int]:
+        _check_order(branch)
+        border(branch)
+        resampling(branch)
+        frame: StaticFrame | None = None
+        for operation in branch:
+            if isinstance(operation, Geometric):
+                frame = operation.static_frame(frame)
+        if frame is None or not frame.exact:
+            raise RecipeError(
+                f"Recipe.operations: the output must have a fixed size, got {list(branch)!r}. "
+                "Begin with RandomResizedCrop or Resize, or put a CenterCrop after ResizeShortest."
+            )
+        return frame.height, frame.width
+
+
+def _check_order(branch: Sequence[Operation]) -> None:
+    spatial: Operation | None = None
+    frame: StaticFrame | None = None
+    for operation in branch:
+        if isinstance(operation, Geometric):
+            name = type(operation).__name__
+            if spatial is not None:
+                raise RecipeError(
+                    f"Recipe.operations: geometry must come before {type(spatial).__name__}, got {name} after it. "
+                    f"Move {name} to the front."
+                )
+            frame = operation.static_frame(frame)
+            if frame is None and not operation.aligned:
+                raise RecipeError(
+                    f"Recipe.operations: the first operation must set a size, got {name} before any that does. "
+                    "Begin with RandomResizedCrop, Resize or ResizeShortest."
+                )
+        if isinstance(operation, Photometric) and operation.spatial:
+            spatial = operation
+
+
+def border(branch: Sequence[Operation]) -> Border | None:
+    """The one border of a sequence of operations, None where none can show; RecipeError where two disagree."""
+    found: Border | None = None
+    owner = ""
+    for operation in branch:
+        shown = operation.shows() if isinstance(operation, Geometric) else None
+        if shown is not None and shown.mode != "constant":
+            shown = Border(shown.mode, 0.0)
+        if shown is None or shown == found:
+            continue
+        if found is not None:
+            raise RecipeError(
+                f"Recipe.operations: the borders of all operations must agree, got {found.mode!r} with fill "
+                f"{found.fill:g} in {owner} and {shown.mode!r} with fill {shown.fill:g} in {type(operation).__name__}. "
+                "Give both the same border and fill."
+            )
+        found, owner = shown, type(operation).__name__
+    return found
+
+
+def resampling(branch: Sequence[Operation]) -> tuple[str, bool]:
+    """The one (interpolation, antialias) of a sequence of operations; RecipeError where two disagree."""
+    asked = [
+        (operation.interpolation, operation.antialias)
+        for operation in branch
+        if isinstance(operation, Geometric) and operation.interpolation is not None
+    ]
+    if len(set(asked)) > 1:
+        raise RecipeError(
+            f"Recipe.operations: interpolation and antialias of all resizes must agree, got {sorted(set(asked))}. "
+            "Give all the same."
+        )
+    return asked[0] if asked else ("bilinear", True)
