@@ -5,6 +5,7 @@ from streamaug.ops.base import Arguments, Border, Geometric, Operation, Photomet
 from streamaug.ops.center_crop import CenterCrop
 from streamaug.ops.corner_crop import CORNERS, CornerCrop
 from streamaug.ops.horizontal_flip import HorizontalFlip
+from streamaug.ops.output import Output
 from streamaug.ops.random_resized_crop import RandomResizedCrop
 from streamaug.ops.resize import Resize
 from streamaug.ops.resize_shortest import ResizeShortest
@@ -20,6 +21,7 @@ __all__ = [
     "Geometric",
     "HorizontalFlip",
     "Operation",
+    "Output",
     "Photometric",
     "RandomResizedCrop",
     "Resize",
