@@ -49,6 +49,24 @@ def read(path: str, start: int, stop: int) -> tuple[memoryview, tuple[int, int]]
     return data[:done], (status.st_size, status.st_mtime_ns)
 
 
+def write(path: str, data: bytes) -> None:
+    """Write a whole file by way of a temporary one beside it.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    temporary = Path(f"{path}.{os.getpid()}.tmp")
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path}: the folder must be writable, got: {error.strerror or error}. Check its rights and space."
+        ) from error
+
+
 def unreadable(path: str, error: OSError) -> StorageError:
     """The error that names a file which could not be read."""
     if isinstance(error, FileNotFoundError):

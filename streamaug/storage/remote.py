@@ -120,6 +120,15 @@ class RemoteStores:
 
         return pieces(), _identity(result.meta)
 
+    def write(self, url: str, data: bytes) -> None:
+        """Put a whole object.
+
+        Raises:
+            RemoteError: If the attempt failed.
+        """
+        store, path = self._open(url)
+        _attempt(lambda: obstore.put(store, path, data))
+
     def _open(self, url: str) -> "tuple[ObjectStore, str]":
         place = locate(url)
         if place.scheme not in SCHEMES:

@@ -125,6 +125,18 @@ class Storage:
             failure = error
         raise StorageError(f"{shown(asked_for)}: must be readable, and what lies beside it. {failure}")
 
+    def write(self, url: str, data: bytes) -> None:
+        """Write a whole small object: readers see the old one or the new one, nothing between.
+
+        Raises:
+            StorageError: If it cannot be written.
+        """
+        if is_local(url):
+            local.write(locate(url).path, data)
+        else:
+            self._retried(url, lambda: self._stores.write(url, data))
+        self._seen.pop(url, None)
+
     def ignores_ranges(self, url: str) -> bool:
         """Whether the URL's server was found to send whole objects when asked for ranges."""
         return locate(url).base in self._whole
