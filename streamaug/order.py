@@ -176,8 +176,8 @@ class SampleOrder:
         return places
 
     def _lane_slots(self, places: Int64Array) -> tuple[Int64Array, Int64Array]:
-        lanes = places % self.lanes
-        return lanes, places // self.lanes % self._lane_lengths[lanes]
+        lanes: Int64Array = np.mod(places, self.lanes)
+        return lanes, np.mod(places // self.lanes, self._lane_lengths[lanes])
 
     def _permuted(self, epoch: int, starts: Int64Array, lengths: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Tape places of whole runs, each run permuted by its Philox keys, and where each run begins in the result."""
@@ -191,7 +191,7 @@ class SampleOrder:
     def _ids(self, epoch: int, places: Int64Array) -> Int64Array:
         """Samples at places of the tape."""
         tape = self._tape(epoch)
-        turned = (places + tape.offset) % self.num_samples
+        turned: Int64Array = np.mod(places + tape.offset, self.num_samples)
         which = np.searchsorted(tape.stops, turned, side="right")
         shards = tape.shards[which]
         return self._starts[shards] + turned - (tape.stops[which] - self._sizes[shards])
