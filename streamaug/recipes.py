@@ -53,6 +53,12 @@ def imagenet_train(
         operations.append(ops.HorizontalFlip(probability=flip))
     if policy is not None:
         operations.append(policy)
+    if isinstance(jitter, Operation):
+        operations.append(jitter)
+    elif jitter is not None:
+        operations.append(ops.ColorJitter(brightness=jitter, contrast=jitter, saturation=jitter))
+    if erase:
+        raise RecipeError(f"imagenet_train.erase: cannot be done yet, got {erase!r}. Write 0.0.")
     return Recipe(operations, output=_output(dtype))
 
 

@@ -6,6 +6,7 @@ of (recipe, seed, epoch, sample id, attempt, image size). Never touches pixels, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,13 +35,14 @@ class Plan:
     """What is done to a batch.
 
     Attributes:
-        feeds: Name to contiguous array (B, ...): the graph's inputs beside the encoded images, in a fixed order.
+        feeds: Name to contiguous array (B, ...), or list of B arrays: the inputs beside the encoded images, in a
+            fixed order.
         matrices: Each view's float64 (B, 3, 3) from source pixels, turned by EXIF if the recipe asks, to output pixels.
         selected: Index of the random stream to bool (B,): the samples that the operation changes.
         draws: Index of the random stream to float64 (B, n): the operation's random numbers.
     """
 
-    feeds: dict[str, npt.NDArray[np.generic]]
+    feeds: dict[str, npt.NDArray[Any] | list[npt.NDArray[Any]]]
     matrices: list[Matrices]
     selected: dict[int, Flags]
     draws: dict[int, Draws]
@@ -97,7 +99,7 @@ class _BatchPlanner:
                 if operation.probability < 1.0:
                     feeds[f"view{number}.{index}.selected"] = selected
                 for name, values in operation.parameters(draws, *layout.recipe.size).items():
-                    feeds[f"view{number}.{index}:{name}"] = np.ascontiguousarray(values)
+                    feeds[f"view{number}.{index}:{name}"] = _contiguous(values)
         return self._plan
 
     def _draw(self, index: int, operation: Operation) -> tuple[Flags, Draws]:
@@ -210,6 +212,12 @@ class _Composed:
         self.lead_height: Extent
         self.lead_width: Extent
         self.total: Matrices
+
+
+def _contiguous(values: npt.NDArray[Any] | list[npt.NDArray[Any]]) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+    if isinstance(values, list):
+        return [np.ascontiguousarray(value) for value in values]
+    return np.ascontiguousarray(values)
 
 
 def _mirror(width: int) -> Matrices:

@@ -21,7 +21,8 @@ Node = Any
 Draws = npt.NDArray[np.float64]
 #: Sizes of the samples of a batch, float64 (B,), whole numbers of pixels.
 Extent = npt.NDArray[np.float64]
-Parameters = dict[str, npt.NDArray[Any]]
+#: Name to array (B, ...), or to a list of B arrays where their shapes differ.
+Parameters = dict[str, npt.NDArray[Any] | list[npt.NDArray[Any]]]
 
 
 def dali_fn() -> Any:
@@ -201,7 +202,8 @@ class Photometric(Operation):
             width: Its width.
 
         Returns:
-            Name to array (B, ...), of a type that DALI knows: float32, int32, uint8 or bool.
+            Name to array (B, ...), or to a list of B arrays where their shapes differ, of a type that DALI knows:
+            float32, int32, uint8 or bool. The names must not depend on the batch.
         """
         raise NotImplementedError
 

@@ -121,6 +121,15 @@ def factor_range(operation: Operation, field: str) -> None:
     _range(operation, field, (1 - value, 1 + value) if _is_number(value) else value, 0.0, math.inf)
 
 
+def fractions(operation: Operation, field: str) -> None:
+    """A pair of fractions, each 0..1, in any order."""
+    value = getattr(operation, field)
+    fits = isinstance(value, tuple | list) and len(value) == 2 and all(_is_number(v) and 0 <= v <= 1 for v in value)
+    if not fits:
+        raise refuse(operation, field, "must be two fractions within 0..1", "Write (0.1, 0.1).")
+    _set(operation, field, (float(value[0]), float(value[1])))
+
+
 def _range(operation: Operation, field: str, pair: Any, low: float, high: float) -> None:
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(_is_number(v) for v in pair):
         inside = _inside(low, high)

@@ -1,0 +1,50 @@
+"""Rotation about the centre, with a border.
+
+In: one uniform draw per sample. Out: a 3×3 matrix per sample, source to output, composed with the other geometry and
+resampled once by the graph. Never touches pixels itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamaug.geometry import Matrices, about_center, rotation
+from streamaug.ops import fields
+from streamaug.ops.base import Border, Draws, Extent, Geometric
+from streamaug.ops.fields import RangeLike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotate(Geometric):
+    """Turn the image about its centre; what turns into view is the border.
+
+    Args:
+        degrees: Angle range (low, high), counter-clockwise; one number d means (-d, d). Uniform.
+        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap".
+        fill: Gray level of a constant border, 0..255.
+        probability: Chance that a sample is turned at all, 0..1.
+
+    Raises:
+        RecipeError: If a range is not ordered or a value lies outside its bounds.
+    """
+
+    degrees: RangeLike
+    border: str = "constant"
+    fill: float = 0.0
+    probability: float = 1.0
+
+    draws = 1
+
+    def __post_init__(self) -> None:
+        fields.symmetric_range(self, "degrees", limit=360.0)
+        fields.border_mode(self)
+        fields.gray_level(self)
+        fields.probability(self)
+
+    def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
+        """A rotation about the frame's centre."""
+        return about_center(rotation(np.deg2rad(fields.between(self.degrees, draws[:, 0]))), height, width)
+
+    def shows(self) -> Border:
+        """The border of the fields."""
+        return Border(self.border, self.fill)
