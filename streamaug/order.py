@@ -9,9 +9,9 @@ computed again, so any position of any epoch costs the same, and every rank comp
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,37 @@ Tail = Literal["drop", "pad"]
 RUN_LENGTH = (
     256  # samples a lane and run when no window is given: some 28 MB of ImageNet, what object stores serve best
 )
+
+
+class Order(Protocol):
+    """What a reader needs to know of an order; `SampleOrder` says what each means."""
+
+    seed: int
+    lanes: int
+    window: int
+    tail: Tail
+    num_samples: int
+    num_positions: int
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether the order is shuffled, in lanes and runs."""
+
+    @property
+    def parameters(self) -> dict[str, int | bool | str]:
+        """What a saved state must agree with."""
+
+    def sample_ids(self, epoch: int, positions: Int64Array) -> Int64Array:
+        """The samples at positions of an epoch."""
+
+    def is_padding(self, epoch: int, positions: Int64Array) -> npt.NDArray[np.bool_]:
+        """Which positions only fill up."""
+
+    def lane_runs(self, epoch: int, lane: int, start: int, stop: int) -> Iterator[tuple[Int64Array, Int64Array]]:
+        """A lane's slots and samples, run by run."""
+
+    def run_members(self, epoch: int, position: int) -> Int64Array:
+        """The samples of a position's run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +110,8 @@ class SampleOrder:
                 f"lanes: must not exceed the number of samples, got {lanes} lanes for {self.num_samples} samples. "
                 f"The largest that fits is lanes={self.num_samples}."
             )
-        self.seed, self.lanes, self.shuffle, self.tail = int(seed), int(lanes), bool(shuffle), tail
+        self.seed, self.lanes, self.shuffle = int(seed), int(lanes), bool(shuffle)
+        self.tail: Tail = tail
         self.window = RUN_LENGTH * lanes if window is None else int(window)
         self._sizes = sizes
         self._starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -153,6 +185,22 @@ class SampleOrder:
         runs = np.array([self._lane_starts[lane] + start])
         permuted, _ = self._permuted(epoch, runs, np.array([stop - start]))
         return self._ids(epoch, permuted)
+
+    def lane_runs(self, epoch: int, lane: int, start: int, stop: int) -> Iterator[tuple[Int64Array, Int64Array]]:
+        """A lane's slots [start, stop), run by run, as (slots, sample ids), int64 (m,) each; past its end it wraps.
+
+        What one item holds lies in one contiguous part of the tape, so it is worth fetching together.
+        """
+        length = self.lane_length(lane)
+        slot = start
+        while slot < stop:
+            cycle, inner = divmod(slot, length)
+            bounds = self.run_bounds(np.array([lane]), np.array([inner]))
+            first, last = (cycle * length + int(bound[0]) for bound in bounds)
+            slots = np.arange(slot, min(last, stop), dtype=np.int64)
+            ids = self.run_sample_ids(epoch, lane, first - cycle * length, last - cycle * length)
+            yield slots, ids[slots - first]
+            slot = int(slots[-1]) + 1
 
     def run_members(self, epoch: int, position: int) -> Int64Array:
         """All samples of the run that holds a position, in the order of the tape; without shuffle, a block of 256."""

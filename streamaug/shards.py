@@ -5,7 +5,7 @@ For all shards only a few numbers each are held, so that a set of 100,000 opens 
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamaug.errors import ShardError
+from streamaug.mixture_order import MixtureOrder
+from streamaug.order import SampleOrder, Tail
 from streamaug.storage import manifest
 from streamaug.storage.index import Components, ShardIndex, components_of, count_of, read_index, select
 from streamaug.storage.options import StorageOptions
@@ -144,6 +146,27 @@ class ShardSet:
                 counted[number] = _Counted(entry.num_samples, entry.num_bytes)
         counted |= _count(reader, urls, missing, known, wanted)
         return cls(tuple(urls), [counted[number] for number in range(len(urls))], wanted, reader)
+
+    @staticmethod
+    def mix(parts: "Mapping[ShardSet, float]") -> "ShardSet":
+        """Several datasets as one, each with its share of every epoch.
+
+        Args:
+            parts: {shards: weight, …}; a weight is a share of the samples of an epoch, and they need not sum to 1.
+
+        Raises:
+            ValueError: If there is no dataset, or they differ in components or storage options.
+        """
+        from streamaug.mixed_shards import MixedShards
+
+        return MixedShards(parts)
+
+    def order(
+        self, *, seed: int, lanes: int, window: int | None, shuffle: bool, tail: Tail
+    ) -> "SampleOrder | MixtureOrder":
+        """The order in which a reader takes the samples, see `SampleOrder`."""
+        sizes = np.diff(self.starts)
+        return SampleOrder(sizes, seed=seed, lanes=lanes, window=window, shuffle=shuffle, tail=tail)
 
     def __repr__(self) -> str:
         return f"ShardSet({len(self.shards)} shards, {self.num_samples} samples)"

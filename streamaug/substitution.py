@@ -15,7 +15,7 @@ import numpy as np
 
 from streamaug.batch import Encoded, EncodedBatch, Problem
 from streamaug.errors import BadSampleError
-from streamaug.order import SampleOrder
+from streamaug.order import Order
 from streamaug.random import Stream, uniform
 from streamaug.shards import ShardIndex, ShardSet
 from streamaug.storage.checksum import crc32c
@@ -40,7 +40,7 @@ class Substitution:
     def __init__(
         self,
         shards: ShardSet,
-        order: SampleOrder,
+        order: Order,
         *,
         on_bad_sample: OnBadSample = "raise",
         max_bad_samples: int | None = None,

@@ -11,13 +11,14 @@ import numpy as np
 
 from streamaug.batch import Encoded, EncodedBatch, Origin, Problem, Replace
 from streamaug.errors import BadSampleError
-from streamaug.order import RUN_LENGTH, SampleOrder
+from streamaug.order import RUN_LENGTH, Order
 from streamaug.reader.prefetch import Held, Prefetcher
 from streamaug.reader.progress import Pass
 from streamaug.reader.schedule import Share, wants
 from streamaug.shards import ShardSet
 from streamaug.storage.checksum import crc32c
 from streamaug.storage.fetch import Fetcher
+from streamaug.storage.urls import is_local
 
 
 class BatchReader:
@@ -30,7 +31,7 @@ class BatchReader:
         replace: What to do with rows that cannot be used.
     """
 
-    def __init__(self, shards: ShardSet, order: SampleOrder, share: Share, replace: Replace) -> None:
+    def __init__(self, shards: ShardSet, order: Order, share: Share, replace: Replace) -> None:
         self._shards, self._order, self._share, self._replace = shards, order, share, replace
         self._names = [alternatives[0] for alternatives in shards.components]
         self._warned = False
@@ -63,7 +64,7 @@ class BatchReader:
     def _threads(self) -> int:
         """Threads to fetch with: disks want few, object stores many."""
         concurrency = self._shards.storage.options.concurrency
-        local = all("://" not in shard.url or shard.url.startswith("file://") for shard in self._shards.shards[:1])
+        local = is_local(self._shards.shards[0].url)
         return min(4, concurrency) if local else concurrency
 
     def _allowance(self) -> int | None:

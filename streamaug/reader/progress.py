@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from streamaug.errors import StateError
-from streamaug.order import SampleOrder
+from streamaug.order import Order
 
 VERSION = 1
 
@@ -33,7 +33,7 @@ class Progress:
         global_batch: Positions that each delivered batch consumes.
     """
 
-    def __init__(self, order: SampleOrder, fingerprint: str, global_batch: int) -> None:
+    def __init__(self, order: Order, fingerprint: str, global_batch: int) -> None:
         self._order, self._fingerprint, self._global_batch = order, fingerprint, global_batch
         self._next, self._position, self._loaded = 0, 0, False
         self._pass: Pass | None = None

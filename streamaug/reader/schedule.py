@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamaug.batch import Int64Array
-from streamaug.order import RUN_LENGTH, SampleOrder
+from streamaug.order import RUN_LENGTH, Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,16 @@ class Share:
             return (positions - start) // self.world_size
         return positions - start - self.rank * self.batch_size
 
-    def num_batches(self, order: SampleOrder, start: int = 0) -> int:
+    def num_batches(self, order: Order, start: int = 0) -> int:
         """Global batches from a position to the end of the epoch."""
         left = max(0, order.num_positions - start)
         return left // self.global_batch if order.tail == "drop" else -(-left // self.global_batch)
 
-    def exclusive(self, order: SampleOrder) -> bool:
+    def exclusive(self, order: Order) -> bool:
         """Whether what lies between wanted samples may be read too: not where it is certainly another rank's."""
         return self.world_size == 1 or order.shuffle
 
-    def lanes(self, order: SampleOrder) -> list[int]:
+    def lanes(self, order: Order) -> list[int]:
         """The lanes this rank reads from."""
         if not order.shuffle:
             return [0]
@@ -77,7 +77,7 @@ class Want:
         )
 
 
-def wants(order: SampleOrder, share: Share, epoch: int, start: int, num_batches: int) -> Iterator[Want]:
+def wants(order: Order, share: Share, epoch: int, start: int, num_batches: int) -> Iterator[Want]:
     """Everything this rank needs for `num_batches` global batches from position `start`, by first need."""
     stop = start + num_batches * share.global_batch
     if not order.shuffle:
@@ -86,23 +86,17 @@ def wants(order: SampleOrder, share: Share, epoch: int, start: int, num_batches:
     return heapq.merge(*lanes, key=lambda want: want.first)
 
 
-def _lane(order: SampleOrder, share: Share, epoch: int, lane: int, start: int, stop: int) -> Iterator[Want]:
+def _lane(order: Order, share: Share, epoch: int, lane: int, start: int, stop: int) -> Iterator[Want]:
     """One lane's runs, cut to the positions in [start, stop) that are this rank's."""
-    length = order.lane_length(lane)
-    slot, end = -((lane - start) // order.lanes), -((lane - stop) // order.lanes)
-    while slot < end:
-        cycle, inner = divmod(slot, length)
-        first, last = (int(bound[0]) for bound in order.run_bounds(np.array([lane]), np.array([inner])))
-        slots = np.arange(slot, min(cycle * length + last, end), dtype=np.int64)
+    first, end = -((lane - start) // order.lanes), -((lane - stop) // order.lanes)
+    for slots, ids in order.lane_runs(epoch, lane, first, end):
         positions = slots * order.lanes + lane
         mine = positions % share.world_size == share.rank
         if mine.any():
-            ids = order.run_sample_ids(epoch, lane, first, last)[slots - cycle * length - first]
             yield Want(positions[mine], ids[mine])
-        slot = int(slots[-1]) + 1
 
 
-def _blocks(order: SampleOrder, share: Share, epoch: int, start: int, num_batches: int) -> Iterator[Want]:
+def _blocks(order: Order, share: Share, epoch: int, start: int, num_batches: int) -> Iterator[Want]:
     """The unshuffled order: consecutive batches, some 256 samples together."""
     together = max(1, RUN_LENGTH // share.batch_size)
     for first in range(0, num_batches, together):

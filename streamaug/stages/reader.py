@@ -11,7 +11,7 @@ import torch
 
 from streamaug.batch import EncodedBatch, Replace
 from streamaug.errors import StreamaugError
-from streamaug.order import SampleOrder
+from streamaug.order import Order
 from streamaug.reader import BatchReader, Progress, Share
 from streamaug.shards import ShardSet
 from streamaug.stages.base import ActivePass, EpochPass, Stage
@@ -62,8 +62,7 @@ class ShardReader(Stage):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"ShardReader.batch_size: must be an integer of at least 1, got {batch_size!r}. Try 256.")
         rank, world_size = resolve_ranks(rank, world_size)
-        sizes = [shard.num_samples for shard in shards.shards]
-        self._order = SampleOrder(sizes, seed=seed, lanes=lanes, window=window, shuffle=shuffle, tail=tail)
+        self._order: Order = shards.order(seed=seed, lanes=lanes, window=window, shuffle=shuffle, tail=tail)
         self._share = Share(batch_size, rank, world_size, interleaved=shuffle)
         self._length = self._share.num_batches(self._order)
         if self._length == 0:
@@ -176,7 +175,7 @@ def resolve_ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
     return rank, world_size
 
 
-def _warn_of_shared_lanes(order: SampleOrder, world_size: int) -> None:
+def _warn_of_shared_lanes(order: Order, world_size: int) -> None:
     if not order.shuffle or order.lanes % world_size == 0:
         return
     readers = world_size // gcd(world_size, order.lanes)
