@@ -6,14 +6,26 @@ obstore's `get_range` 3.02 and 3.06 ms, `pread` 3.03 and 3.25 ms, `preadv` into 
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from streamaug.errors import StorageError
 
 
-def identity(path: str) -> tuple[int, int]:
-    """Size in bytes and modification time in ns, by which a changed file is known.
+class FileIdentity(NamedTuple):
+    """What a file is known by: size in bytes, and time of its last change in ns."""
+
+    size: int
+    modified: int
+
+    def differs(self, other: "FileIdentity") -> bool:
+        """Whether the two are not one version."""
+        return self != other
+
+
+def identity(path: str) -> FileIdentity:
+    """Size and time of a file.
 
     Raises:
         StorageError: If there is no such file.
@@ -22,11 +34,11 @@ def identity(path: str) -> tuple[int, int]:
         status = Path(path).stat()
     except OSError as error:
         raise unreadable(path, error) from error
-    return status.st_size, status.st_mtime_ns
+    return FileIdentity(status.st_size, status.st_mtime_ns)
 
 
-def read(path: str, start: int, stop: int) -> tuple[memoryview, tuple[int, int]]:
-    """Bytes [start, stop) of a file, fewer at its end, and the file's identity (size, mtime in ns) while reading.
+def read(path: str, start: int, stop: int) -> tuple[memoryview, FileIdentity]:
+    """Bytes [start, stop) of a file, fewer at its end, and the file's identity while reading.
 
     Raises:
         StorageError: If the file cannot be opened or read.
@@ -46,7 +58,7 @@ def read(path: str, start: int, stop: int) -> tuple[memoryview, tuple[int, int]]
             os.close(descriptor)
     except OSError as error:
         raise unreadable(path, error) from error
-    return data[:done], (status.st_size, status.st_mtime_ns)
+    return data[:done], FileIdentity(status.st_size, status.st_mtime_ns)
 
 
 def write(path: str, data: bytes) -> None:

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from os import PathLike
 from urllib.parse import urlsplit
 
+#: Bytes of a block of the disk cache.
+CACHE_BLOCK = 1 << 20
+#: Bytes of the limit that are kept free for the cache's own bookkeeping.
+CACHE_RESERVE = 4096
+#: The least size of a cache: one block with its footer, and the bookkeeping.
+CACHE_MINIMUM = CACHE_BLOCK + 2 * CACHE_RESERVE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageOptions:
@@ -60,7 +67,3 @@ class StorageOptions:
                     "StorageOptions.endpoint: must not carry a user, password or query. "
                     "Set the provider's environment variables instead."
                 )
-
-
-#: The least size of a cache: one block of 1 MiB with its footer, and room for the bookkeeping.
-CACHE_MINIMUM = (1 << 20) + 8192

@@ -1,8 +1,9 @@
 """Reading ranges of objects in S3, GCS, Azure or over HTTP: one attempt at a time, through obstore's synchronous calls.
 
 In: a URL and a range. Out: the bytes with the object's identity, or `MissingError`, or `Refused` with a reason free of
-secrets. Retries, deadlines and length checks belong to the caller. obstore does not survive a fork with its stores, so
-they are made per process.
+secrets. Retries, deadlines and length checks belong to the caller. obstore's threads do not survive a fork, after which
+a request would hang for ever (measured, 0.12.1), so here it is an error; a process that forks first and reads then is
+well.
 """
 
 import os
@@ -46,10 +47,22 @@ _ONCE: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
 
 
 class Identity(NamedTuple):
-    """What an object is known by: size in bytes, and its etag (or modification time where a server sends no etag)."""
+    """What an object is known by: size in bytes, etag ("" where a server sends none) and time of its last change."""
 
     size: int
-    tag: str
+    etag: str
+    modified: str
+
+    @property
+    def tag(self) -> str:
+        """The etag, or the time where there is none."""
+        return self.etag or self.modified
+
+    def differs(self, other: "Identity") -> bool:
+        """Whether the two are certainly not one version: sizes differ, or etags (times where one has no etag)."""
+        if self.etag and other.etag:
+            return (self.size, self.etag) != (other.size, other.etag)
+        return (self.size, self.modified) != (other.size, other.modified)
 
 
 class RemoteError(Exception):
@@ -72,6 +85,28 @@ class RangeIgnoredError(RemoteError):
     """The server answers a range request with the whole object."""
 
 
+class _Runtime:
+    """The one process whose threads serve obstore: the first that sent a request, and none of its forks."""
+
+    process: int | None = None
+
+    @classmethod
+    def enter(cls) -> None:
+        """Note that this process sends requests.
+
+        Raises:
+            RemoteError: If it was forked from one that did.
+        """
+        if cls.process is None:
+            cls.process = os.getpid()
+        if cls.process != os.getpid():
+            raise RemoteError(
+                "this process was forked from one that had read from object storage, whose threads it lacks; "
+                "start it by spawn or forkserver, or fork before the first read",
+                final=True,
+            )
+
+
 class RemoteStores:
     """The obstore stores of one process, made when first asked for."""
 
@@ -79,7 +114,6 @@ class RemoteStores:
         self._options = options
         self._lock = threading.Lock()
         self._stores: dict[str, ObjectStore] = {}
-        self._pid = os.getpid()
 
     def head(self, url: str) -> Identity:
         """The object's identity.
@@ -134,8 +168,7 @@ class RemoteStores:
         if place.scheme not in SCHEMES:
             known = "s3, gs, az, http, https, file"
             raise RemoteError(f"the scheme must be one of {known}, got {place.scheme}", final=True)
-        if self._pid != os.getpid():
-            self._lock, self._stores, self._pid = threading.Lock(), {}, os.getpid()
+        _Runtime.enter()
         with self._lock:
             store = self._stores.get(place.base)
             if store is None:
@@ -181,8 +214,8 @@ def _profile_credentials(options: StorageOptions) -> Any:
 
 
 def _identity(meta: Any) -> Identity:
-    tag = meta["e_tag"] or meta["last_modified"].isoformat()
-    return Identity(int(meta["size"]), str(tag))
+    etag = (meta["e_tag"] or "").removeprefix("W/")
+    return Identity(int(meta["size"]), etag, meta["last_modified"].isoformat())
 
 
 def _attempt(call: Callable[[], T]) -> T:

@@ -5,7 +5,9 @@ and against the object's identity when first seen, so that an object which chang
 never a mixture. It never interprets what it reads.
 """
 
+import os
 import random
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -14,6 +16,8 @@ from typing import Any, TypeVar
 from streamaug.batch import Encoded
 from streamaug.errors import StorageError
 from streamaug.storage import local
+from streamaug.storage.cache import BlockCache
+from streamaug.storage.cached import CachedReader
 from streamaug.storage.options import StorageOptions
 from streamaug.storage.remote import (
     ForbiddenError,
@@ -37,15 +41,24 @@ class Storage:
 
     def __init__(self, options: StorageOptions) -> None:
         self.options = options
-        self._stores = RemoteStores(options)
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, Any] = {}
         self._whole: set[str] = set()
+        self._pid = -1
+        self._renew()
 
     def __reduce__(self) -> tuple[type["Storage"], tuple[StorageOptions]]:
         return Storage, (self.options,)
 
     def __repr__(self) -> str:
         return f"Storage({self.options!r})"
+
+    def _renew(self) -> None:
+        """Begin anew in a new process: neither stores, nor locks, nor what other threads had under way come along."""
+        if self._pid != os.getpid():
+            self._stores = RemoteStores(self.options)
+            self._cached: CachedReader | None = None
+            self._lock = threading.Lock()
+            self._pid = os.getpid()
 
     def size(self, url: str) -> int:
         """Size of the object in bytes.
@@ -55,7 +68,7 @@ class Storage:
         """
         if is_local(url):
             return local.identity(locate(url).path)[0]
-        return self._retried(url, lambda: self._stores.head(url)).size
+        return self._identity(url).size
 
     def read(self, url: str, start: int, stop: int) -> Encoded:
         """Bytes [start, stop) of the object, all of them.
@@ -63,13 +76,7 @@ class Storage:
         Raises:
             StorageError: If they cannot be had within the deadline, the object is shorter, or it changed meanwhile.
         """
-        data = self.read_some(url, start, stop)
-        if len(data) != stop - start:
-            raise StorageError(
-                f"{shown(url)}: must hold bytes {start} to {stop}, got only {start + len(data)}. "
-                "The shard is shorter than its index says: write it again, or its index with `streamaug index`."
-            )
-        return data
+        return _complete(url, self.read_some(url, start, stop), start, stop)
 
     def read_some(self, url: str, start: int, stop: int) -> memoryview:
         """Bytes [start, stop) of the object, or as many of them as it holds.
@@ -83,7 +90,31 @@ class Storage:
             data, seen = local.read(locate(url).path, start, stop)
             self._check_unchanged(url, seen)
             return data
+        if self.options.cache_dir is None:
+            return self._read_remote(url, start, stop)
+        self._renew()
+        with self._lock:
+            if self._cached is None:
+                self._cached = CachedReader(BlockCache(self.options.cache_dir, self.options.cache_limit))
+        identity = self._seen.get(url) or self._identity(url)
+        end = min(stop, identity.size)
+        if end <= start:
+            return memoryview(b"")
+        return self._cached.read(
+            url, identity, start, end, lambda begin, end: self._exact(url, begin, end), whole=self.ignores_ranges(url)
+        )
+
+    def _read_remote(self, url: str, start: int, stop: int) -> memoryview:
         return self._retried(url, lambda: self._read_range(url, start, stop))
+
+    def _exact(self, url: str, start: int, stop: int) -> memoryview:
+        """Bytes [start, stop) from the store, all of them."""
+        return _complete(url, self._read_remote(url, start, stop), start, stop)
+
+    def _identity(self, url: str) -> Identity:
+        identity = self._retried(url, lambda: self._stores.head(url))
+        self._check_unchanged(url, identity)
+        return identity
 
     def read_all(self, url: str, *, asked_for: str | None = None) -> bytes | None:
         """The whole object; None when there is none (or S3 says 403, its answer where listing is not allowed).
@@ -171,8 +202,7 @@ class Storage:
         return memoryview(data), identity
 
     def _check_unchanged(self, url: str, identity: Any) -> None:
-        found = hash(identity)
-        if self._seen.setdefault(url, found) != found:
+        if self._seen.setdefault(url, identity).differs(identity):
             raise StorageError(
                 f"{shown(url)}: must not change while it is read, got another size, time or etag than before. "
                 "Open the shards anew once writing has ended."
@@ -180,6 +210,7 @@ class Storage:
 
     def _retried(self, url: str, attempt: Callable[[], T]) -> T:
         """Repeat an attempt, with growing and jittered pauses, until it succeeds or cannot, or the deadline is near."""
+        self._renew()
         started = time.monotonic()
         tries = 0
         while True:
@@ -204,3 +235,12 @@ class Storage:
         raise StorageError(
             f"{shown(url)}: must be readable, got after {tries} tries in {spent:.1f} s: {failure}. {fix}"
         ) from failure
+
+
+def _complete(url: str, data: memoryview, start: int, stop: int) -> memoryview:
+    if len(data) != stop - start:
+        raise StorageError(
+            f"{shown(url)}: must hold bytes {start} to {stop}, got only {start + len(data)}. "
+            "The shard is shorter than its index says: write it again, or its index with `streamaug index`."
+        )
+    return data

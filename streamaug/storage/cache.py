@@ -1,0 +1,248 @@
+"""A disk cache of blocks of remote objects, shared by all processes and jobs of a node.
+
+In: a key that names one version of an object, and block numbers. Out: the block's bytes, verified, or nothing. It never
+serves what it cannot verify, and never holds more than its limit, files being written included. A killed process leaves
+nothing to clean up: a half-written file is locked by its writer, and whoever can take that lock deletes it.
+
+Layout of the folder: `lock` holds the number of bytes in use (8 bytes, little-endian) and is locked to change it;
+`blocks/ab/<key>-<block>` are blocks with a footer; `writing/` are blocks under way. Bytes are counted before they are
+written and discounted after they are deleted, so the count is never too low; making room counts anew.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import struct
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from crc32c import crc32c
+
+from streamaug.errors import StorageError
+from streamaug.storage.options import CACHE_BLOCK, CACHE_RESERVE
+
+_FOOTER = struct.Struct("<8sII")  # magic, CRC-32C, length
+_MAGIC = b"saugblk1"
+_COUNT = struct.Struct("<Q")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PAUSE_SECONDS = 60.0
+#: A block's time of use is kept to this precision: one write of metadata a minute and block at most.
+_TOUCH_SECONDS = 60.0
+
+
+class BlockCache:
+    """Blocks on disk, least recently used ones deleted first.
+
+    Args:
+        folder: Where they lie; made if absent.
+        limit: Bytes of all files together, at every moment.
+
+    Raises:
+        StorageError: If the folder cannot be made.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:
+        self.folder = Path(folder) / "streamaug-blocks-v1"
+        self._limit = limit - CACHE_RESERVE
+        self._paused_until = 0.0
+        try:
+            for name in ("blocks", "writing"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise StorageError(
+                    f"StorageOptions.cache_dir: must be a folder that can be written, got {os.fspath(folder)!r}: "
+                    f"{error.strerror or error}. Name another, or leave it out."
+                ) from error
+            self._pause(error)
+
+    def read_into(self, key: str, block: int, target: memoryview, start: int, stop: int) -> bool:
+        """Copy bytes [start, stop) of a block into `target`, which is as long; False when it is absent or damaged."""
+        path = self._path(key, block)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            status = os.fstat(descriptor)
+            length = status.st_size - _FOOTER.size
+            whole = start == 0 and stop == length
+            data = target if whole else np.empty(max(0, length), np.uint8).data
+            footer = bytearray(_FOOTER.size)
+            count = os.preadv(descriptor, [data, footer], 0)
+            sound = count == status.st_size and stop <= length and _FOOTER.unpack(footer) == _stamp(data)
+            if sound and time.time() - status.st_mtime > _TOUCH_SECONDS:
+                with suppress(PermissionError):  # another user's block: its time of use stays
+                    os.utime(descriptor)
+        except OSError:
+            sound = False
+        finally:
+            os.close(descriptor)
+        if not sound:
+            self._discard(path)
+            return False
+        if not whole:
+            target[:] = data[start:stop]
+        return True
+
+    def write(self, key: str, block: int, data: memoryview) -> None:
+        """Keep a block, if there is room on the disk; a full disk is a warning and a pause."""
+        path = self._path(key, block)
+        if time.monotonic() < self._paused_until or path.exists():
+            return
+        size = len(data) + _FOOTER.size
+        descriptor, temporary = -1, Path()
+        try:
+            with self._counting() as count:
+                used = count.value
+                if used + size > self._limit:
+                    used = self._make_room(size)
+                if used + size > self._limit:
+                    return
+                count.value = used + size
+                descriptor, temporary = self._begin(path.name, size)
+            _write_all(descriptor, data, _FOOTER.pack(*_stamp(data)))
+            path.parent.mkdir(exist_ok=True)
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            self._pause(error)
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def used(self) -> tuple[int, int]:
+        """Bytes and number of blocks held, counted from the files."""
+        files = [size for _, size, _ in self._files()]
+        return sum(files), len(files)
+
+    def clear(self) -> None:
+        """Delete every block."""
+        with self._counting() as count:
+            for _, _, path in list(self._files()):
+                path.unlink(missing_ok=True)
+            count.value = self._under_way()
+
+    def _path(self, key: str, block: int) -> Path:
+        return self.folder / "blocks" / key[:2] / f"{key}-{block}"
+
+    def _begin(self, name: str, size: int) -> tuple[int, Path]:
+        """A locked file of the final size, so that others count it whole and know that its writer lives."""
+        temporary = self.folder / "writing" / f"{name}.{os.getpid()}.{time.monotonic_ns()}"
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, size)
+        return descriptor, temporary
+
+    def _discard(self, path: Path) -> None:
+        with suppress(OSError), self._counting() as count:
+            size = path.stat().st_size
+            path.unlink()
+            count.value = max(0, count.value - size)
+
+    def _pause(self, error: OSError) -> None:
+        if self._paused_until == 0.0:
+            warnings.warn(
+                f"StorageOptions.cache_dir: {self.folder} cannot be written ({error.strerror or error}), so reading "
+                "goes on without keeping more. Free space there, or lower StorageOptions.cache_limit.",
+                UserWarning,
+                stacklevel=4,
+            )
+        self._paused_until = time.monotonic() + _PAUSE_SECONDS
+
+    @contextmanager
+    def _counting(self) -> "Iterator[_Count]":
+        """The count of bytes, locked against every other process and thread."""
+        descriptor = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            count = _Count(descriptor)
+            if not count.known:
+                count.value = sum(size for _, size, _ in self._files()) + self._under_way()
+            yield count
+        finally:
+            os.close(descriptor)
+
+    def _make_room(self, size: int) -> int:
+        """Delete the least recently used blocks until `size` fits with a twentieth to spare; the bytes then in use."""
+        files = sorted(self._files())
+        used = sum(size for _, size, _ in files) + self._under_way()
+        goal = self._limit - size - self._limit // 20
+        for _, freed, path in files:
+            if used <= goal:
+                break
+            path.unlink(missing_ok=True)
+            used -= freed
+        return used
+
+    def _files(self) -> Iterator[tuple[float, int, Path]]:
+        """Time of use, size and path of every block."""
+        for folder in (self.folder / "blocks").iterdir():
+            with suppress(OSError):
+                for entry in os.scandir(folder):
+                    with suppress(OSError):
+                        status = entry.stat()
+                        yield status.st_mtime, status.st_size, Path(entry.path)
+
+    def _under_way(self) -> int:
+        """Bytes of the files being written; those whose writer is gone are deleted."""
+        total = 0
+        for entry in os.scandir(self.folder / "writing"):
+            with suppress(OSError):
+                descriptor = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    Path(entry.path).unlink(missing_ok=True)
+                except BlockingIOError:
+                    total += entry.stat().st_size
+                finally:
+                    os.close(descriptor)
+        return total
+
+
+class _Count:
+    """The number in the lock file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        stored = os.pread(descriptor, _COUNT.size, 0)
+        self.known = len(stored) == _COUNT.size
+        self._value = _COUNT.unpack(stored)[0] if self.known else 0
+
+    @property
+    def value(self) -> int:
+        return int(self._value)
+
+    @value.setter
+    def value(self, value: int) -> None:
+        self._value = value
+        os.pwrite(self._descriptor, _COUNT.pack(value), 0)
+
+
+def key_of(url: str, size: int, tag: str) -> str:
+    """The name of one version of an object: SHA-256 over its URL without secrets, size and etag, 32 hex digits."""
+    return hashlib.sha256(f"{url}\0{size}\0{tag}".encode()).hexdigest()[:32]
+
+
+def blocks_of(start: int, stop: int) -> range:
+    """The blocks that bytes [start, stop) touch."""
+    return range(start // CACHE_BLOCK, -(-stop // CACHE_BLOCK))
+
+
+def _stamp(data: memoryview) -> tuple[bytes, int, int]:
+    return _MAGIC, crc32c(data), len(data)
+
+
+def _write_all(descriptor: int, data: memoryview, footer: bytes) -> None:
+    """Write a block and its footer, whose last byte makes it valid."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], done)
+    if os.pwrite(descriptor, footer, done) != len(footer):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
