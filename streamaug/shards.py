@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamaug.errors import ShardError
-from streamaug.mixture_order import MixtureOrder
-from streamaug.order import SampleOrder, Tail
+from streamaug.order import Order, SampleOrder, Tail
 from streamaug.storage import manifest
 from streamaug.storage.index import Components, ShardIndex, components_of, count_of, read_index, select
 from streamaug.storage.options import StorageOptions
@@ -161,9 +160,21 @@ class ShardSet:
 
         return MixedShards(parts)
 
-    def order(
-        self, *, seed: int, lanes: int, window: int | None, shuffle: bool, tail: Tail
-    ) -> "SampleOrder | MixtureOrder":
+    def balance_classes(self) -> "ShardSet":
+        """The same samples, but every class equally often in every epoch; reads all labels once.
+
+        Images are then fetched one by one where a class is scattered over the shards: fit for local disks and caches.
+        For whole shards of one class, `mix` reads longer ranges.
+
+        Raises:
+            ValueError: If there is no label component.
+            TargetError: If a label is no ASCII integer; names key and shard.
+        """
+        from streamaug.balanced_shards import BalancedShards
+
+        return BalancedShards(self)
+
+    def order(self, *, seed: int, lanes: int, window: int | None, shuffle: bool, tail: Tail) -> Order:
         """The order in which a reader takes the samples, see `SampleOrder`."""
         sizes = np.diff(self.starts)
         return SampleOrder(sizes, seed=seed, lanes=lanes, window=window, shuffle=shuffle, tail=tail)

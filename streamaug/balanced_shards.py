@@ -1,0 +1,100 @@
+"""`BalancedShards`: a dataset read class by class, each equally often. What `ShardSet.balance_classes` returns."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from streamaug.balanced_order import BalancedOrder
+from streamaug.batch import Int64Array
+from streamaug.errors import TargetError
+from streamaug.order import Tail
+from streamaug.shards import Shard, ShardIndex, ShardSet
+from streamaug.storage.progress import progress
+from streamaug.storage.urls import is_local
+
+_BLOCK = 16 << 20
+
+
+class BalancedShards(ShardSet):
+    """A dataset whose classes are read equally often; a `ShardReader` reads it as any other.
+
+    Args:
+        shards: The dataset; its second component is the label.
+
+    Raises:
+        ValueError: If the dataset has no label component.
+        TargetError: If a label is no ASCII integer, or a sample has none; names key and shard.
+        StorageError: If labels cannot be read.
+    """
+
+    def __init__(self, shards: ShardSet) -> None:
+        self._set = shards
+        self.components, self.storage = shards.components, shards.storage
+        self.shards, self.starts, self.num_samples = shards.shards, shards.starts, shards.num_samples
+        self.labels = read_labels(shards)
+
+    def __repr__(self) -> str:
+        return f"{self._set}.balance_classes()"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the dataset's fingerprint and all labels."""
+        return hashlib.sha256(self._set.fingerprint.encode() + self.labels.astype("<i8").tobytes()).hexdigest()
+
+    def index(self, shard: int) -> ShardIndex:
+        """Where the samples of one shard lie."""
+        return self._set.index(shard)
+
+    def order(self, *, seed: int, lanes: int, window: int | None, shuffle: bool, tail: Tail) -> BalancedOrder:
+        """The order that reads it."""
+        if not shuffle:
+            raise ValueError("shuffle: must be True for balanced classes, got False. Evaluate the plain set.")
+        return BalancedOrder(self.labels, seed=seed, lanes=lanes, window=window, tail=tail)
+
+
+def read_labels(shards: ShardSet) -> Int64Array:
+    """The label of every sample, int64 (N,), read from the second component.
+
+    Local shards are read label by label; others whole, 16 MB at a time, since labels lie between images.
+    """
+    if len(shards.components) < 2:
+        raise ValueError(
+            f"balance_classes: the second component must be the label, got only {shards.components}. "
+            'Open the set with components=("jpg", "cls").'
+        )
+    out = np.zeros(shards.num_samples, np.int64)
+    for number, shard in progress(enumerate(shards.shards), total=len(shards.shards), what="labels"):
+        first = int(shards.starts[number])
+        out[first : first + shard.num_samples] = _labels_of(shards, number, shard)
+    return out
+
+
+def _labels_of(shards: ShardSet, number: int, shard: Shard) -> list[int]:
+    index = shards.index(number)
+    labels = []
+    texts = _texts(shards, shard, index.offsets[:, 1].tolist(), index.sizes[:, 1].tolist())
+    for key, text in zip(index.keys, texts, strict=True):
+        try:
+            labels.append(int(text))
+        except ValueError as error:
+            raise TargetError(
+                f"sample {key!r} of shard {shard.url}: the label must be an ASCII integer, got {text[:40]!r}. "
+                "Repair it."
+            ) from error
+    return labels
+
+
+def _texts(shards: ShardSet, shard: Shard, offsets: list[int], sizes: list[int]) -> Iterator[bytes]:
+    """The labels' bytes; empty where a sample has none."""
+    step = 0 if is_local(shard.url) else _BLOCK
+    begin, block = 0, memoryview(b"")
+    for offset, size in zip(offsets, sizes, strict=True):
+        if offset < 0:
+            yield b""
+            continue
+        if not begin <= offset <= offset + size <= begin + len(block):
+            begin = offset
+            stop = min(max(offset + step, offset + size), max(shard.num_bytes, offset + size))
+            block = memoryview(shards.storage.read(shard.url, offset, stop))
+        yield bytes(block[offset - begin : offset - begin + size])
