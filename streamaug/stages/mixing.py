@@ -33,7 +33,7 @@ class _Mixing(Stage):
         self._mixer = Mixer(settings)
 
     def _run(self, epoch_pass: EpochPass) -> Iterator[Batch]:
-        for batch in self._upstream._run(epoch_pass):
+        for batch in self._batches(epoch_pass):
             yield self._mixer.mix(batch)
 
 

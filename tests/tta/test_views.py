@@ -1,0 +1,148 @@
+"""Running a model over views: on its device, in its mode, in chunks, with errors that name what does not fit."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from streamaug import mix, tta
+from streamaug.batch import Batch, Origin
+
+SIZE, CLASSES = 6, 5
+
+
+def batch(views=4, **changes):
+    positions, flags = np.arange(SIZE), np.zeros(SIZE, bool)
+    origin = Origin(0, 0, 0, 2, positions, positions, tuple("abcdef"), flags, flags)
+    images = torch.randn(views * SIZE, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    return dataclasses.replace(Batch(images, torch.arange(SIZE) % CLASSES, origin, views=views), **changes)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, CLASSES)).eval()
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1, 5, 6, 7, 100])
+@pytest.mark.parametrize("views", [1, 2, 4])
+def test_a_prediction_is_the_merge_of_the_views_for_any_chunk_size(model, views, chunk_size):
+    given = batch(views)
+    prediction = tta.Predictor(model, chunk_size=chunk_size).predict(given)
+    with torch.no_grad():
+        expected = model(given.images).view(views, SIZE, CLASSES).softmax(-1).mean(0)
+    torch.testing.assert_close(prediction.probabilities, expected, atol=1e-6, rtol=1e-5)
+    assert prediction.origin is given.origin
+    assert torch.equal(prediction.targets, given.targets)
+
+
+def test_chunks_are_no_larger_than_asked(model):
+    seen = []
+
+    def spy(images):
+        seen.append((len(images), torch.is_inference_mode_enabled()))
+        return model(images)
+
+    tta.Predictor(spy).predict(batch())
+    assert seen == [(SIZE, True)] * 4
+    seen.clear()
+    tta.Predictor(spy, chunk_size=10).predict(batch())
+    assert seen == [(10, True), (10, True), (4, True)]
+
+
+def test_the_result_is_an_ordinary_tensor_and_inference_mode_does_not_leak(model):
+    for prediction in tta.Predictor(model).predict_all(iter([batch()])):
+        assert not torch.is_inference_mode_enabled()
+        assert not prediction.probabilities.is_inference()
+        prediction.probabilities.add_(0).clone().requires_grad_().sum().backward()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_of_the_model_stays_and_dropout_is_the_users(training):
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(48, CLASSES)).train(training)
+    list(tta.Predictor(model).predict_all(iter([batch()])))
+    assert all(layer.training == training for layer in model.modules())
+
+
+def test_batch_norm_in_train_mode_is_warned_about():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, CLASSES))
+    with pytest.warns(
+        UserWarning, match=r"batch-norm must be in eval mode .* got 1 layers in train mode, the first '1'"
+    ):
+        list(tta.Predictor(model.train()).predict_all(iter([batch(), batch()])))
+    assert model.training
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(tta.Predictor(model.eval()).predict_all(iter([batch()])))
+
+
+def test_the_images_go_to_the_device_of_the_model():
+    class OnMeta(nn.Linear):
+        def forward(self, images):
+            devices.append(images.device.type)
+            return torch.zeros(len(images), CLASSES)
+
+    devices = []
+    tta.Predictor(OnMeta(1, 1, device="meta"), chunk_size=8).predict(batch())
+    assert devices == ["meta"] * 3
+
+
+def test_weights_of_a_fit_bring_their_temperature(model):
+    logits = tta.view_logits(model, batch().images, 4)
+    assert logits.shape == (4, SIZE, CLASSES)
+    fitted = tta.fit_tta_weights(logits, batch().targets)
+    prediction = tta.Predictor(model, weights=fitted).predict(batch())
+    expected = tta.merge(logits, weights=fitted.weights, temperature=fitted.temperature)
+    torch.testing.assert_close(prediction.probabilities, expected)
+
+
+def test_a_batch_without_targets_is_predicted(model):
+    assert tta.Predictor(model).predict(batch(targets=None)).targets is None
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (lambda x: {"logits": x}, r"model: must return logits \(6, K\), got dict"),
+        (lambda x: x, r"model: must return logits \(6, K\), got \(6, 3, 4, 4\)"),
+        (lambda x: x.flatten(1)[:3], r"model: must return logits \(6, K\), got \(3, 48\)"),
+    ],
+)
+def test_a_model_that_returns_no_logits_is_named(output, message):
+    with pytest.raises(ValueError, match=message):
+        tta.Predictor(output).predict(batch())
+
+
+def test_a_missing_view_is_an_error(model):
+    with pytest.raises(ValueError, match="views: every image needs all of its 4 views, got 23 images"):
+        tta.Predictor(model).predict(batch(images=batch().images[:-1]))
+
+
+def test_a_mixed_batch_is_refused(model):
+    given = mix.Mixer(mix.MixSettings(stage="Mixup", num_classes=CLASSES)).mix(batch(views=1))
+    with pytest.raises(ValueError, match="needs images that were not mixed"):
+        tta.Predictor(model).predict(given)
+    with pytest.raises(TypeError, match="needs batches of decoded images, got int"):
+        tta.Predictor(model).predict(3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "sum"}, "merge: must be one of"),
+        ({"method": "median", "weights": torch.ones(4, 1)}, 'weights: go with "mean" only'),
+        ({"weights": -torch.ones(4, 1)}, "weights: must be finite and not negative"),
+        ({"chunk_size": 0}, "chunk_size: must be at least 1"),
+    ],
+)
+def test_wrong_settings_are_errors_at_construction(model, options, message):
+    with pytest.raises(ValueError, match=message):
+        tta.Predictor(model, **options)
+
+
+def test_weights_for_another_number_of_views_are_named(model):
+    with pytest.raises(ValueError, match=r"weights: must have shape \(4, 1\) or \(4, 5\), got \(3, 1\)"):
+        tta.Predictor(model, weights=torch.ones(3, 1)).predict(batch())
