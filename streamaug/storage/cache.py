@@ -125,9 +125,10 @@ class BlockCache:
     def clear(self) -> None:
         """Delete every block."""
         with self._counting() as count:
+            under_way = self._under_way()
             for _, _, path in list(self._files()):
                 path.unlink(missing_ok=True)
-            count.value = self._under_way()
+            count.value = under_way
 
     def _path(self, key: str, block: int) -> Path:
         return self.folder / "blocks" / key[:2] / f"{key}-{block}"
@@ -164,15 +165,16 @@ class BlockCache:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             count = _Count(descriptor)
             if not count.known:
-                count.value = sum(size for _, size, _ in self._files()) + self._under_way()
+                count.value = self._under_way() + sum(size for _, size, _ in self._files())
             yield count
         finally:
             os.close(descriptor)
 
     def _make_room(self, size: int) -> int:
         """Delete the least recently used blocks until `size` fits with a twentieth to spare; the bytes then in use."""
+        used = self._under_way()  # first: a block that is finished meanwhile is counted twice, and never missed
         files = sorted(self._files())
-        used = sum(size for _, size, _ in files) + self._under_way()
+        used += sum(size for _, size, _ in files)
         goal = self._limit - size - self._limit // 20
         for _, freed, path in files:
             if used <= goal:

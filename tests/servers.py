@@ -1,0 +1,266 @@
+"""Real servers for tests: files over HTTP, SeaweedFS for S3, and a proxy of our own that injects faults between.
+
+The proxy sits before either of them, counts what passes, and asks a function for each request what to do to it.
+"""
+
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+KEY, SECRET = "AKIAPLANTEDKEY", "planted-secret-key"
+
+
+class _Files(BaseHTTPRequestHandler):
+    """A folder over HTTP/1.1, with ranges, etags and nothing else."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def answer(self, *, body):
+        path = self.server.folder / self.path.lstrip("/").partition("?")[0]
+        if not path.is_file():
+            self.send_error(404)
+            return
+        data = path.read_bytes()
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        first, last = 0, len(data) - 1
+        if wanted:
+            first, last = int(wanted[1]), min(int(wanted[2] or last), last)
+        self.send_response(206 if wanted else 200)
+        self.send_header("ETag", f'"{path.stat().st_mtime_ns:x}-{len(data):x}"')
+        self.send_header("Last-Modified", self.date_time_string(int(path.stat().st_mtime)))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+        self.send_header("Content-Length", str(last + 1 - first))
+        self.end_headers()
+        if body:
+            self.wfile.write(data[first : last + 1])
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    """Passes requests on unchanged, and answers back, but for the fault of the moment."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_HEAD(self):
+        self.forward()
+
+    do_GET = do_PUT = do_POST = do_HEAD
+
+    def forward(self):
+        proxy = self.server.proxy
+        number, fault = proxy.note(self.command, self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if isinstance(fault, int):
+            self.send_error(fault)
+            return
+        if fault == "reset before":
+            self.reset()
+            return
+        if fault == "stall":
+            proxy.stopped.wait(proxy.stall_seconds)
+        headers = dict(self.headers)
+        if fault == "ignore range":
+            headers = {name: value for name, value in headers.items() if name.lower() != "range"}
+        upstream = http.client.HTTPConnection(*proxy.upstream, timeout=30)
+        try:
+            upstream.request(self.command, self.path, body=body or None, headers=headers)
+            answer = upstream.getresponse()
+            data = answer.read()
+        finally:
+            upstream.close()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() in ("transfer-encoding", "content-length", "connection", "server", "date"):
+                continue
+            self.send_header(name, f'"other-{number}"' if name.lower() == "etag" and fault == "etag" else value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+        self.send_header("Content-Length", length or "0")
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        self.send_body(data, fault, proxy)
+
+    def send_body(self, data, fault, proxy):
+        if fault in ("short", "reset"):
+            self.wfile.write(data[: len(data) // 2])
+            self.wfile.flush()
+            if fault == "reset":
+                self.reset()
+            self.close_connection = True
+            return
+        if fault == "wrong bytes" and data:
+            data = bytes([data[0] ^ 0xFF]) + data[1:]
+        if fault == "drip":
+            for at in range(0, len(data), max(1, len(data) // 10)):
+                self.wfile.write(data[at : at + max(1, len(data) // 10)])
+                self.wfile.flush()
+                if proxy.stopped.wait(0.03):
+                    return
+        else:
+            self.wfile.write(data)
+        proxy.sent(self.path, len(data))
+
+    def reset(self):
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+
+class Proxy:
+    """A fault-injecting proxy; `fault(method, path, number)` names what happens to a request, None: nothing.
+
+    Faults: a status number, "reset before", "reset", "short", "stall", "drip", "ignore range", "etag", "wrong bytes".
+    """
+
+    def __init__(self, upstream, fault=lambda method, path, number: None, stall_seconds=3.0):
+        self.upstream, self.fault, self.stall_seconds = upstream, fault, stall_seconds
+        self.requests, self.paths, self.faults, self.bytes = Counter(), Counter(), Counter(), 0
+        self.stopped, self._lock = threading.Event(), threading.Lock()
+
+    def note(self, method, path):
+        with self._lock:
+            self.requests[method] += 1
+            self.paths[path] += 1
+            number = sum(self.requests.values())
+            fault = self.fault(method, path, number)
+            if fault is not None:
+                self.faults[fault] += 1
+        return number, fault
+
+    def sent(self, path, count):
+        with self._lock:
+            if path.endswith(".tar"):
+                self.bytes += count
+
+
+@contextmanager
+def _running(handler, **attributes):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None
+    for name, value in attributes.items():
+        setattr(server, name, value)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[:2]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def http_proxy(folder, fault=lambda method, path, number: None, **options):
+    """Files of a folder behind a proxy; gives the proxy and its base URL."""
+    with _running(_Files, folder=Path(folder)) as upstream, proxy_before(upstream, fault, **options) as pair:
+        yield pair
+
+
+@contextmanager
+def proxy_before(upstream, fault=lambda method, path, number: None, **options):
+    """A proxy before (host, port); gives the proxy and its base URL."""
+    proxy = Proxy(upstream, fault, **options)
+    with _running(_Proxy, proxy=proxy) as (host, port):
+        try:
+            yield proxy, f"http://{host}:{port}"
+        finally:
+            proxy.stopped.set()
+
+
+def some_faults(share, kinds, seed=0):
+    """A fault of `kinds` in that share of the requests for shards, the same ones each time."""
+    rng = random.Random(seed)
+
+    def fault(method, path, number):
+        return rng.choice(kinds) if method == "GET" and path.endswith(".tar") and rng.random() < share else None
+
+    return fault
+
+
+def weed():
+    """The SeaweedFS program, or None where it is not installed."""
+    beside = Path(sys.executable).with_name("weed")
+    return str(beside) if beside.exists() else shutil.which("weed")
+
+
+@contextmanager
+def seaweedfs():
+    """SeaweedFS with an S3 gateway; gives its (host, port). Credentials: KEY, SECRET; buckets appear when used."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(8)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "s3.json")
+        identity = {"name": "t", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
+        config.write_text(json.dumps({"identities": [identity]}))
+        names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
+        arguments = [f"-{name}={port}" for name, port in zip((*names, "s3.port", "s3.port.grpc"), ports, strict=True)]
+        fixed = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.config={config}"]
+        fixed += ["-s3.port.iceberg=0", "-s3.autoCreateBucket=true", "-volume.max=20", "-master.volumeSizeLimitMB=256"]
+        fixed += ["-master.telemetry=false", "-volume.minFreeSpacePercent=0"]
+        with Path(folder, "log").open("wb") as log:
+            command = [weed(), "-logtostderr=true", "server", *fixed, *arguments]
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            _wait_for(ports[6], process)
+            yield "127.0.0.1", ports[6]
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(port, process):
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        try:
+            connection.request("GET", "/healthz")
+            if connection.getresponse().status == 200:
+                return
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.1)
+    raise RuntimeError("SeaweedFS did not start")
+
+
+def s3_environment(monkeypatch, endpoint):
+    """The environment of a client of that endpoint, and nothing of the machine's own."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", KEY),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
