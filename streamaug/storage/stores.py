@@ -104,6 +104,14 @@ class Storage:
             url, identity, start, end, lambda begin, end: self._exact(url, begin, end), whole=self.ignores_ranges(url)
         )
 
+    def read_around_cache(self, url: str, start: int, stop: int) -> memoryview:
+        """`read`, from the store itself, even where the cache has the bytes or another thread is fetching them.
+
+        Raises:
+            StorageError: As `read` does.
+        """
+        return self._exact(url, start, stop)
+
     def _read_remote(self, url: str, start: int, stop: int) -> memoryview:
         return self._retried(url, lambda: self._read_range(url, start, stop))
 

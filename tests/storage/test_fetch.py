@@ -4,6 +4,7 @@ import time
 import warnings
 
 import pytest
+from servers import http_proxy
 
 from streamaug.errors import StorageError
 from streamaug.storage import Fetcher, Storage, StorageOptions
@@ -136,3 +137,82 @@ def test_a_fetcher_goes_on_after_a_pause(file):
 def test_at_least_one_thread():
     with pytest.raises(ValueError, match="threads"):
         Fetcher(Storage(StorageOptions()), threads=0)
+
+
+# --- stragglers -------------------------------------------------------------------------------
+
+
+def stalls(count):
+    """The given number of requests, after the first 30, stall; the others do not."""
+    left = [count]
+
+    def fault(method, path, number):
+        if method == "GET" and number > 30 and left[0]:
+            left[0] -= 1
+            return "stall"
+        return None
+
+    return fault
+
+
+@pytest.fixture
+def remote(tmp_path, request):
+    (tmp_path / "files").mkdir()
+    data = bytes(range(256)) * 800 + bytes(60 << 20 if "cached" in request.fixturenames else 0)
+    (tmp_path / "files" / "a.tar").write_bytes(data)
+    return tmp_path / "files", data
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_straggler_is_asked_for_again_and_the_first_answer_counts(remote, tmp_path, cached):
+    folder, data = remote
+    options = StorageOptions(deadline=20, request_timeout=10, cache_dir=tmp_path / "cache" if cached else None)
+    with http_proxy(folder, stalls(1), stall_seconds=5) as (proxy, base):
+        fetcher = Fetcher(Storage(options), threads=4, extra_bytes=2000)
+        if cached:  # 30 requests that have nothing to do with the cache, so that the pace is known
+            fetcher._pace.recent.extend([0.01] * 30)
+            proxy.requests["before"] = 30
+        started, step = time.monotonic(), 1 << 20 if cached else 1000
+        futures = [fetcher.submit(f"{base}/a.tar", i * step, i * step + 1000) for i in range(60)]
+        assert [bytes(f.result(20)) for f in futures] == [data[i * step : i * step + 1000] for i in range(60)]
+        assert 1.0 < time.monotonic() - started < 4.0
+        assert fetcher.hedged_requests >= 1
+        assert proxy.faults["stall"] == 1
+        fetcher.close()
+        proxy.stopped.set()
+
+
+def test_extra_requests_keep_to_their_budget(remote):
+    folder, data = remote
+    with http_proxy(folder, stalls(8), stall_seconds=2.5) as (proxy, base):
+        fetcher = Fetcher(Storage(StorageOptions(deadline=20)), threads=12, extra_bytes=1500)
+        futures = [fetcher.submit(f"{base}/a.tar", i * 1000, i * 1000 + 1000) for i in range(100)]
+        assert all(bytes(f.result(20)) == data[i * 1000 : i * 1000 + 1000] for i, f in enumerate(futures))
+        assert fetcher.hedged_requests == 2
+        assert fetcher.hedged_bytes == 2000 <= 1500 + 0.01 * 100 * 1000
+        assert proxy.requests["GET"] == 102
+        fetcher.close()
+
+
+def test_without_hedging_nothing_is_asked_for_twice(remote):
+    folder, _ = remote
+    with http_proxy(folder, stalls(1), stall_seconds=2.0) as (proxy, base):
+        fetcher = Fetcher(Storage(StorageOptions(deadline=20, hedge=False)), threads=4, extra_bytes=10**9)
+        futures = [fetcher.submit(f"{base}/a.tar", i * 1000, i * 1000 + 1000) for i in range(60)]
+        assert all(len(f.result(20)) == 1000 for f in futures)
+        assert (fetcher.hedged_requests, proxy.requests["GET"]) == (0, 60)
+        fetcher.close()
+
+
+def test_when_both_attempts_fail_the_error_comes_once(remote):
+    folder, _ = remote
+    with http_proxy(folder, stalls(100), stall_seconds=9) as (proxy, base):
+        options = StorageOptions(deadline=2.0, request_timeout=1.5)
+        fetcher = Fetcher(Storage(options), threads=2, extra_bytes=10**9)
+        for i in range(30):
+            fetcher.submit(f"{base}/a.tar", i, i + 1).result(10)
+        with pytest.raises(StorageError, match=r"a\.tar.*tries"):
+            fetcher.submit(f"{base}/a.tar", 0, 10).result(10)
+        assert fetcher.hedged_requests == 1
+        proxy.stopped.set()
+        fetcher.close()
