@@ -1,0 +1,65 @@
+"""A record of what a training loop was given, to show that two runs were given the same.
+
+One JSON line a batch: epoch, step, and for each row its position in the epoch with digests of its pixels and of its
+target. Each rank appends to a file of its own, so any number of ranks, kills and resumes can be compared by position.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from streamaug import Batch
+
+Row = tuple[str, str]  # digests of pixels and target
+
+
+def digest(tensor: torch.Tensor) -> str:
+    """16 hexadecimal digits over a tensor's bytes."""
+    values = tensor.detach().cpu().contiguous().flatten()
+    return hashlib.blake2b(values.view(torch.uint8).numpy().data, digest_size=8).hexdigest()
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """16 hexadecimal digits over a model's parameters and buffers."""
+    digests = "".join(digest(values) for values in model.state_dict().values())
+    return hashlib.blake2b(digests.encode(), digest_size=8).hexdigest()
+
+
+class BatchLog:
+    """Appends to `<folder>/rank<r>.jsonl`; with no folder it does nothing."""
+
+    def __init__(self, folder: Path | None, rank: int) -> None:
+        self._file = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / f"rank{rank}.jsonl").open("a", buffering=1)  # whole lines survive a kill
+
+    def write(self, batch: Batch) -> None:
+        """Record one batch, as the model is given it."""
+        if self._file is None or not isinstance(batch.targets, torch.Tensor):
+            return
+        origin = batch.origin
+        images = [digest(image) for image in batch.images]
+        targets = [digest(target) for target in batch.targets.unsqueeze(-1)]
+        rows = list(zip(origin.positions.tolist(), images, targets, strict=True))
+        print(json.dumps({"epoch": origin.epoch, "step": origin.step, "rows": rows}), file=self._file)
+
+
+def read_log(folder: Path) -> dict[tuple[int, int], dict[int, Row]]:
+    """The rows of every global batch over all ranks: {(epoch, step): {position: digests}}.
+
+    Raises:
+        ValueError: If a position was delivered twice and not alike.
+    """
+    batches: dict[tuple[int, int], dict[int, Row]] = {}
+    for path in sorted(folder.glob("rank*.jsonl")):
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            step = (record["epoch"], record["step"])
+            for position, image, target in record["rows"]:
+                known = batches.setdefault(step, {}).setdefault(position, (image, target))
+                if known != (image, target):
+                    raise ValueError(f"{path}: position {position} of epoch, step {step} came twice, not alike.")
+    return batches
