@@ -4,6 +4,7 @@ In: paths or URLs of WebDataset tars. Out: counts of all shards at once, the pla
 For all shards only a few numbers each are held, so that a set of 100,000 opens with one read of its manifest.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,8 @@ import numpy.typing as npt
 from streamaug.errors import ShardError
 from streamaug.order import Order, SampleOrder, Tail
 from streamaug.storage import manifest
-from streamaug.storage.index import Components, ShardIndex, components_of, count_of, read_index, select
+from streamaug.storage.checksum import checksums_url, read_checksums, select_checksums
+from streamaug.storage.index import Components, Sample, ShardIndex, components_of, count_of, read_index, select
 from streamaug.storage.options import StorageOptions
 from streamaug.storage.progress import progress
 from streamaug.storage.scan import scan
@@ -47,6 +49,7 @@ class _Counted(NamedTuple):
     num_samples: int
     num_bytes: int
     kept: "_Compact | None" = None
+    may_have_checksums: bool = True
 
 
 class _Compact(NamedTuple):
@@ -97,6 +100,7 @@ class ShardSet:
         self.num_samples = int(self.starts[-1])
         self.components = components
         self.storage = storage
+        self._may_have_checksums = np.fromiter((one.may_have_checksums for one in counted), np.bool_, len(counted))
         self._kept = {number: one.kept for number, one in enumerate(counted) if one.kept is not None}
 
     @classmethod
@@ -142,7 +146,7 @@ class ShardSet:
             if entry is None or entry.num_bytes < 0:
                 missing.append(number)
             else:
-                counted[number] = _Counted(entry.num_samples, entry.num_bytes)
+                counted[number] = _Counted(entry.num_samples, entry.num_bytes, None, entry.has_checksums)
         counted |= _count(reader, urls, missing, known, wanted)
         return cls(tuple(urls), [counted[number] for number in range(len(urls))], wanted, reader)
 
@@ -213,12 +217,23 @@ class ShardSet:
             samples = list(read_index(data.decode("utf-8", "surrogateescape"), place, num_bytes))
             check_fresh(self.storage, one.url, place, samples, num_bytes)
             index = select(samples, self.components)
+            if self._may_have_checksums[shard]:
+                index = self._with_checksums(index, samples, one.url, data)
         if (num_bytes, len(samples)) != (one.num_bytes, one.num_samples):
             raise ShardError(
                 f"{shown(one.url)}: must hold {one.num_samples} samples in {one.num_bytes} bytes as listed, "
                 f"got {len(samples)} in {num_bytes}. The manifest or index is stale: write it with `streamaug index`."
             )
         return index
+
+    def _with_checksums(self, index: ShardIndex, samples: Sequence[Sample], url: str, text: bytes) -> ShardIndex:
+        """The index with the checksums of its companion, if there is one."""
+        place = checksums_url(url)
+        data = self.storage.read_all(place)
+        if data is None:
+            return index
+        sums = read_checksums(data.decode("ascii", "replace"), place, text, samples)
+        return dataclasses.replace(index, checksums=select_checksums(samples, sums, self.components))
 
 
 def _manifest(storage: Storage, url: str, shard: str) -> list[manifest.Entry] | None:
@@ -252,7 +267,7 @@ def _count(
         url = urls[number]
         entry = known.get(url)
         if entry is not None:
-            return _Counted(entry.num_samples, storage.size(url))
+            return _Counted(entry.num_samples, storage.size(url), None, entry.has_checksums)
         place = index_url(url)
         head = storage.read_head(place, 64)
         if head is not None:

@@ -15,6 +15,8 @@ __all__ = ["main"]
 #: Command to its line of help; the module of the same name has `configure(parser)` and `run(arguments)`.
 COMMANDS = {
     "index": "write index files and the manifest beside shards",
+    "check": "read shards through and report everything that is wrong with them",
+    "cache": "show or clear a disk cache",
 }
 
 

@@ -47,7 +47,7 @@ class BlockCache:
     """
 
     def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:
-        self.folder = Path(folder) / "streamaug-blocks-v1"
+        self.folder = self.place(folder)
         self._limit = limit - CACHE_RESERVE
         self._paused_until = 0.0
         try:
@@ -60,6 +60,11 @@ class BlockCache:
                     f"{error.strerror or error}. Name another, or leave it out."
                 ) from error
             self._pause(error)
+
+    @staticmethod
+    def place(folder: str | os.PathLike[str]) -> Path:
+        """The folder within `cache_dir` that is all ours."""
+        return Path(folder) / "streamaug-blocks-v1"
 
     def read_into(self, key: str, block: int, target: memoryview, start: int, stop: int) -> bool:
         """Copy bytes [start, stop) of a block into `target`, which is as long; False when it is absent or damaged."""

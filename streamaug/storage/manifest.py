@@ -14,14 +14,19 @@ from streamaug.storage.urls import beside, last_component, shown
 #: Where a manifest is looked for beside the shards: ours, those that webdataset's documents use, timm's.
 NAMES = ("index.json", "shardindex.json", "_info.json", "info.json")
 _KIND = "wids-shard-index-v1"
+_CHECKSUMS = "crc32c"
 
 
 class Entry(NamedTuple):
-    """One shard of a manifest; `num_bytes` is -1 where the manifest does not say."""
+    """One shard of a manifest; `num_bytes` is -1 where the manifest does not say.
+
+    `has_checksums` says whether a companion of checksums lies beside the shard.
+    """
 
     url: str
     num_samples: int
     num_bytes: int
+    has_checksums: bool = False
 
 
 def parse(data: bytes, url: str) -> list[Entry] | None:
@@ -57,7 +62,7 @@ def _of_wids(item: Any, url: str) -> Entry:
     count, size = int(item["nsamples"]), int(item.get("filesize", -1))
     if count < 0 or size < -1:
         raise ValueError(f"negative numbers in {item!r}")
-    return Entry(_resolved(str(item["url"]), url), count, size)
+    return Entry(_resolved(str(item["url"]), url), count, size, item.get("checksums") == _CHECKSUMS)
 
 
 def _of_timm(splits: Iterable[Any], url: str) -> list[Entry] | None:
@@ -78,6 +83,7 @@ def write(entries: Iterable[Entry]) -> str:
     """The manifest of shards that lie beside it, as JSON text."""
     shardlist = [
         {"url": last_component(entry.url), "nsamples": entry.num_samples, "filesize": entry.num_bytes}
+        | ({"checksums": _CHECKSUMS} if entry.has_checksums else {})
         for entry in entries
     ]
     return json.dumps({"__kind__": _KIND, "wids_version": 1, "shardlist": shardlist}, indent=1) + "\n"

@@ -4,19 +4,27 @@ In: a URL. Out: its samples. Remote shards are read in order, in ranges that are
 other.
 """
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from streamaug.storage.index import Sample, group
 from streamaug.storage.local import unreadable
 from streamaug.storage.stores import Storage
-from streamaug.storage.tar import BLOCK, members
+from streamaug.storage.tar import BLOCK, Member, Seekable, members
 from streamaug.storage.urls import is_local, locate
 
 _PIECE = 8 << 20
+#: What is called with each member and the file that it can be read from.
+Visit = Callable[[Member, Seekable], None]
 
 
-def scan(storage: Storage, url: str) -> tuple[list[Sample], int]:
+def scan(storage: Storage, url: str, visit: Visit | None = None) -> tuple[list[Sample], int]:
     """The samples of a shard, and its size in bytes.
+
+    Args:
+        storage: Where it lies.
+        url: Its name.
+        visit: Called for each member in order, when the file may be read forward from it.
 
     Raises:
         StorageError: If it cannot be read.
@@ -24,14 +32,41 @@ def scan(storage: Storage, url: str) -> tuple[list[Sample], int]:
     """
     if not is_local(url):
         size = storage.size(url)
-        return list(group(members(RangeFile(storage, url, size), url, size), url)), size
+        return list(group(_visited(RangeFile(storage, url, size), url, size, visit), url)), size
     path = Path(locate(url).path)
     try:
         with path.open("rb", buffering=0) as file:
             size = path.stat().st_size
-            return list(group(members(file, url, size), url)), size
+            return list(group(_visited(file, url, size, visit), url)), size
     except OSError as error:
         raise unreadable(str(path), error) from error
+
+
+def stream(storage: Storage, url: str, num_bytes: int) -> Iterator[tuple[Sample, dict[str, bytes]]]:
+    """The samples of a shard one after the other, each with the bytes of its members by suffix.
+
+    Raises:
+        StorageError: If it cannot be read.
+        ShardError: If it is no valid shard; the samples before the damage have come by then.
+    """
+    held: dict[int, bytes] = {}
+
+    def keep(member: Member, file: Seekable) -> None:
+        file.seek(member.offset)
+        held[member.offset] = file.read(member.size)
+
+    for sample in group(_visited(RangeFile(storage, url, num_bytes), url, num_bytes, keep), url):
+        yield sample, {suffix: held[member.offset] for suffix, member in sample.members.items()}
+        last = max(member.offset for member in sample.members.values())
+        for offset in [offset for offset in held if offset <= last]:
+            del held[offset]
+
+
+def _visited(file: Seekable, url: str, size: int, visit: Visit | None) -> Iterator[Member]:
+    for member in members(file, url, size):
+        if visit is not None:
+            visit(member, file)
+        yield member
 
 
 class RangeFile:
