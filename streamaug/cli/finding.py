@@ -1,7 +1,7 @@
 """What can be wrong with a shard, and the inspector that finds it.
 
-In: a shard's URL. Out: everything that is wrong with it, each as a `Finding`. Findings never stop the inspection, except
-that nothing is known beyond the place where a tar is broken.
+In: a shard's URL. Out: everything that is wrong with it, each as a `Finding`. A finding does not stop the inspection,
+except that nothing is known beyond the place where a tar is broken.
 """
 
 import hashlib
