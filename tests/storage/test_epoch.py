@@ -1,0 +1,109 @@
+"""Whole epochs from remote storage: the right bytes, each of them once."""
+
+import numpy as np
+import pytest
+from servers import http_proxy, some_faults
+from tars import write_tar
+
+from streamaug import ShardReader, ShardSet, StorageOptions
+from streamaug.cli import main
+
+COUNTS = (90, 40, 120, 64, 70)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("epoch")
+    rng = np.random.default_rng(0)
+    for number, count in enumerate(COUNTS):
+        listed = []
+        for i in range(count):
+            key = f"s{number}i{i:03d}"
+            listed += [(f"{key}.jpg", rng.bytes(int(rng.integers(20_000, 60_000)))), (f"{key}.cls", b"%d" % i)]
+        write_tar(folder / f"x-{number:03d}.tar", listed)
+    main(["index", str(folder / "x-{000..004}.tar"), "--checksum"])
+    return folder
+
+
+def epoch(url, world_size=1, rank=0, batch_size=32, options=None, **order):
+    shards = ShardSet.open(url, storage=options or StorageOptions())
+    reader = ShardReader(
+        shards,
+        batch_size=batch_size // world_size,
+        rank=rank,
+        world_size=world_size,
+        **{"seed": 3, "lanes": 16, **order},
+    )
+    return {
+        int(p): (key, bytes(image), bytes(label))
+        for batch in reader
+        for p, key, image, label in zip(
+            batch.origin.positions, batch.origin.keys, batch.data, batch.extras["cls"], strict=True
+        )
+    }
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_an_epoch_reads_each_byte_once(folder, world_size, shuffle):
+    order = {"shuffle": shuffle, "tail": "pad" if not shuffle else "drop", "window": 128}
+    local = epoch(str(folder / "x-{000..004}.tar"), **order)
+    with http_proxy(folder) as (proxy, base):
+        options = StorageOptions(hedge=False, deadline=30)
+        got = {}
+        for rank in range(world_size):
+            got |= epoch(base + "/x-{000..004}.tar", world_size, rank, options=options, **order)
+        total = sum(path.stat().st_size for path in folder.glob("*.tar"))
+        assert got == local
+        assert 0.9 * total < proxy.bytes <= 1.02 * total
+
+
+def test_faults_in_a_tenth_of_a_thousand_requests_leave_the_batches_as_they_are(folder):
+    """Small windows and a small memory limit, so that an epoch is many requests."""
+    local = epoch(str(folder / "x-{000..004}.tar"), window=16)
+    fault = some_faults(0.1, [500, 503, 429, "reset before", "reset", "short", "drip"])
+    with http_proxy(folder, fault) as (proxy, base):
+        for number in range(3):
+            assert epoch(base + "/x-{000..004}.tar", options=StorageOptions(deadline=60), window=16) == local, number
+        assert proxy.requests["GET"] > 1000
+        assert sum(proxy.faults.values()) > 50
+
+
+def test_wrong_bytes_are_found_by_their_checksums(folder):
+    def fault(method, path, number):
+        return "wrong bytes" if method == "GET" and path.endswith("002.tar") else None
+
+    with http_proxy(folder, fault) as (_, base), pytest.raises(Exception, match=r"x-002\.tar") as caught:
+        epoch(base + "/x-{000..004}.tar")
+    assert "checksum" in str(caught.value) or "index" in str(caught.value)
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_the_second_epoch_comes_from_the_cache(folder, tmp_path, world_size):
+    options = StorageOptions(cache_dir=tmp_path, deadline=30)
+    with http_proxy(folder) as (proxy, base):
+        url = base + "/x-{000..004}.tar"
+        total = sum(path.stat().st_size for path in folder.glob("*.tar"))
+        first = [epoch(url, world_size, rank, options=options) for rank in range(world_size)]
+        assert proxy.bytes <= 1.02 * total
+        sent = proxy.bytes
+        assert [epoch(url, world_size, rank, options=options) for rank in range(world_size)] == first
+        assert proxy.bytes - sent < 0.02 * total
+
+
+def test_resuming_fetches_only_what_was_not_delivered(folder):
+    def run(state=None, stop=None):
+        with http_proxy(folder) as (proxy, base):
+            shards = ShardSet.open(base + "/x-{000..004}.tar", storage=StorageOptions(hedge=False))
+            reader = ShardReader(shards, batch_size=32, seed=3, lanes=16, window=256)
+            if state is not None:
+                reader.load_state_dict(state)
+            for number, _ in enumerate(reader, 1):
+                if number == stop:
+                    break
+            return reader.state_dict(), proxy.bytes
+
+    whole = run()[1]
+    for stop in (3, 6, 11):
+        state, _ = run(stop=stop)
+        assert run(state)[1] <= (1 - stop / 12) * whole * 1.15 + 300_000
