@@ -105,18 +105,17 @@ class AugmentEngine:
         self._runner = None
 
     def _refill(self, intake: _Intake) -> None:
-        """Keep `prefetch` batches under way, as long as the source has some and the pipeline fits them."""
-        while len(self._flight) < self._prefetch:
+        """Keep `prefetch` batches under way and the next one prepared, so that DALI never waits for Python."""
+        while True:
             if intake.waiting is None and not intake.ended:
                 try:
-                    batch = next(intake.batches)
-                    intake.waiting = self._prepared(batch, intake.replace)
+                    intake.waiting = self._prepared(next(intake.batches), intake.replace)
                 except StopIteration:
                     intake.ended = True
                 except Exception as error:  # noqa: BLE001 - raised again, after the batches before it
                     intake.ended, intake.error = True, error
             job = intake.waiting
-            if job is None or (self._flight and not self._fits(job)):
+            if job is None or len(self._flight) >= self._prefetch or (self._flight and not self._fits(job)):
                 return
             intake.waiting = None
             self._submit(job, intake)

@@ -77,8 +77,9 @@ class Preparer:
         Raises:
             BadSampleError: As `replace` does.
         """
+        turned = self.layout.recipe.apply_orientation
         while True:
-            headers = [inspect(data, orientation=self.layout.recipe.apply_orientation) for data in batch.data]
+            headers = [inspect(data, orientation=turned) for data in batch.data]
             targets, problems = _parse_targets(batch)
             problems |= {row: Problem(h, BadSampleError) for row, h in enumerate(headers) if isinstance(h, str)}
             if not problems:

@@ -74,11 +74,28 @@ def _resize(geometry: Geometry, name: str, image: Node, nodes: Mapping[str, Node
         "bicubic": types.INTERP_CUBIC,
         "lanczos": types.INTERP_LANCZOS3,
     }
-    region = {}
-    if f"{name}.roi_start" in nodes:
-        region = {"roi_start": nodes[f"{name}.roi_start"], "roi_end": nodes[f"{name}.roi_end"]}
-    size = nodes[f"{name}.size"] if geometry.lead_size is None else geometry.lead_size
-    return fn.resize(image, size=size, interp_type=kinds[geometry.interpolation], antialias=True, **region)
+    kind = kinds[geometry.interpolation]
+    parts = [part for part in ("roi_start", "roi_end", "size") if f"{name}.{part}" in nodes]
+
+    def resized(image: Node, *chosen: Node) -> Node:
+        arguments = {"size": geometry.lead_size, **dict(zip(parts, chosen, strict=True))}
+        return fn.resize(image, interp_type=kind, antialias=True, **arguments)
+
+    chosen = [nodes[f"{name}.{part}"] for part in parts]
+    if not geometry.warps_enlarged:
+        return resized(image, *chosen)
+
+    def enlarged(image: Node, zoom: Node, *_: Node) -> Node:
+        return fn.experimental.warp_perspective(
+            image, matrix=zoom, size=geometry.lead_size, border_mode="replicate", interp_type=types.INTERP_LINEAR
+        )
+
+    return where(
+        nodes[f"{name}.enlarged"],
+        [image, nodes[f"{name}.zoom"], *chosen],
+        enlarged,
+        lambda image, _, *chosen: resized(image, *chosen),
+    )
 
 
 def _warp(geometry: Geometry, name: str, image: Node, nodes: Mapping[str, Node]) -> Node:

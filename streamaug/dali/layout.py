@@ -39,6 +39,11 @@ class Geometry:
         return self.lead < len(self.operations)
 
     @property
+    def warps_enlarged(self) -> bool:
+        """Whether samples that are not shrunk are resized by a warp: the same arithmetic at half the cost."""
+        return self.antialias and self.interpolation == "bilinear" and self.lead_size is not None
+
+    @property
     def one_warp(self) -> bool:
         """Whether the window is decoded and warped once, without a resize."""
         return not self.antialias

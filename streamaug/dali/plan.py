@@ -170,8 +170,14 @@ class _BatchPlanner:
         if geometry.lead_size is None:
             sizes = np.stack([parts.lead_height, parts.lead_width], axis=1)
             feeds[f"{name}.size"] = sizes.astype(np.float32)
+        high, wide = shown[:, 2] - shown[:, 0], shown[:, 3] - shown[:, 1]
+        if geometry.warps_enlarged:
+            zoom = np.zeros((len(shown), 3, 3), np.float32)
+            zoom[:, 0, 0], zoom[:, 1, 1], zoom[:, 2, 2] = wide / parts.lead_width, high / parts.lead_height, 1.0
+            zoom[:, 0, 2], zoom[:, 1, 2] = shown[:, 1] - start[:, 1], shown[:, 0] - start[:, 0]
+            feeds[f"{name}.zoom"] = zoom
+            feeds[f"{name}.enlarged"] = (wide <= parts.lead_width) & (high <= parts.lead_height)
         if geometry.warps:
-            high, wide = shown[:, 2] - shown[:, 0], shown[:, 3] - shown[:, 1]
             resized = window(shown[:, 0], shown[:, 1], high, wide, (parts.lead_height, parts.lead_width))
             return self._warp(name, geometry, parts, parts.total @ np.linalg.inv(resized))
         if "v" in geometry.flips:
