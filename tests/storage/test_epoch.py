@@ -27,13 +27,8 @@ def folder(tmp_path_factory):
 
 def epoch(url, world_size=1, rank=0, batch_size=32, options=None, **order):
     shards = ShardSet.open(url, storage=options or StorageOptions())
-    reader = ShardReader(
-        shards,
-        batch_size=batch_size // world_size,
-        rank=rank,
-        world_size=world_size,
-        **{"seed": 3, "lanes": 16, **order},
-    )
+    order = {"seed": 3, "lanes": 16, **order}
+    reader = ShardReader(shards, batch_size=batch_size // world_size, rank=rank, world_size=world_size, **order)
     return {
         int(p): (key, bytes(image), bytes(label))
         for batch in reader
@@ -104,6 +99,7 @@ def test_resuming_fetches_only_what_was_not_delivered(folder):
             return reader.state_dict(), proxy.bytes
 
     whole = run()[1]
+    under_way = 256 * 40_000 / 2  # half of each lane's run is delivered on average, and its gaps are too small to skip
     for stop in (3, 6, 11):
         state, _ = run(stop=stop)
-        assert run(state)[1] <= (1 - stop / 12) * whole * 1.15 + 300_000
+        assert run(state)[1] <= (1 - stop / 12) * whole + 1.1 * under_way
