@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from streamaug import Batch, EncodedBatch, ShardReader, ShardSet, recipes
 from streamaug.recipes import IMAGENET_MEAN, IMAGENET_STD
 
-TILE, GAP, MARGIN, CAPTION, TITLE = 160, 14, 120, 42, 64
+TILE, GAP, MARGIN, CAPTION, TITLE = 160, 16, 136, 42, 68
 PAPER, INK, FAINT = (255, 255, 255), (28, 32, 38), (110, 118, 128)
 STEPS = ("as stored", "augmented", "partner", "mixed")
 
@@ -77,9 +77,9 @@ class Page:
         for number, part in enumerate(text.split("λ")):
             if number:
                 top, foot, width = y + size * 0.22, y + size * 0.95, size * 0.5
-                self._pen.line((x + 1, top, x + width, foot), fill=color, width=max(1, size // 9))
+                self._pen.line((x + 1, top, x + width, foot), fill=color, width=max(2, size // 9))
                 self._pen.line(
-                    (x + width * 0.48, top + (foot - top) * 0.4, x, foot), fill=color, width=max(1, size // 9)
+                    (x + width * 0.48, top + (foot - top) * 0.4, x, foot), fill=color, width=max(2, size // 9)
                 )
                 x += width + size * 0.12
             self._pen.text((x, y), part, fill=color, font=font)

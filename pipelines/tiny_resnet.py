@@ -29,8 +29,8 @@ class Block(nn.Module):
         return torch.relu(self.body(features) + self.shortcut(features))
 
 
-def tiny_resnet(num_classes: int, width: int = 32) -> nn.Module:
-    """Four residual blocks, 0.3 million weights at width 32."""
+def tiny_resnet(num_classes: int, width: int = 24) -> nn.Module:
+    """Four residual blocks; 0.34 million weights at width 24 with 10 classes."""
     return nn.Sequential(
         nn.Conv2d(3, width, 3, 2, 1, bias=False),
         nn.BatchNorm2d(width),

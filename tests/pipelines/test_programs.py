@@ -1,0 +1,170 @@
+"""The programs of pipelines/, run as a user runs them: real processes, real signals, real ranks."""
+
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
+MODEL = ["--num-classes", "10", "--size", "32", "--device", "cpu", "--threads", "1"]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+TRAINING = ["--epochs", "2", "--print-every", "1", "--mix", "both", "--resume"]
+
+read_log = runpy.run_path(str(PIPELINES / "batch_log.py"))["read_log"]
+
+
+def start(program, *arguments, ranks=1):
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
+    command = [sys.executable, *launcher, str(PIPELINES / program), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
+
+
+def run(program, *arguments, ranks=1, expect=0):
+    child = start(program, *arguments, ranks=ranks)
+    try:
+        output, _ = child.communicate(timeout=120)
+    finally:
+        child.kill()
+    assert child.returncode == expect, output
+    return output
+
+
+def run_until(line, number, program, *arguments, ranks=1):
+    """Send a signal when the program prints a line that begins so; returns the exit code and what was printed."""
+    output, sent = "", False
+    with start(program, *arguments, ranks=ranks) as child:
+        for text in child.stdout:
+            output += text
+            if text.startswith(line) and not sent:
+                child.send_signal(number)
+                sent = True
+    assert sent, output
+    return child.returncode, output
+
+
+def training(shards, folder, name, batch_size=32):
+    files = ["--checkpoint", folder / f"{name}.pt", "--log-batches", folder / name]
+    return ["imagenet_train.py", "--train", shards[0], *MODEL, *TRAINING, "--batch-size", batch_size, *files]
+
+
+def weights(output):
+    return re.search(r"weights (\w{16})", output).group(1)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """256 training images in 8 shards, 50 to validate in 2."""
+    folder = tmp_path_factory.mktemp("drawn")
+    return run("demo_dataset.py", folder, "--train", 256, "--val", 50).split()
+
+
+@pytest.fixture(scope="module")
+def whole(shards, tmp_path_factory):
+    """A run without a break: its folder, its log, its weights."""
+    folder = tmp_path_factory.mktemp("whole")
+    output = run(*training(shards, folder, "run"))
+    return folder, read_log(folder / "run"), weights(output)
+
+
+def test_drawing_again_writes_the_same_bytes(shards, tmp_path):
+    run("demo_dataset.py", tmp_path, "--train", 256, "--val", 50)
+    first = sorted(Path(shards[0]).parent.glob("*.tar"))
+    assert len(first) == 10
+    assert all(path.read_bytes() == (tmp_path / path.name).read_bytes() for path in first)
+
+
+def test_a_run_is_given_every_step_of_every_epoch_and_evaluates(shards, whole):
+    _, log, _ = whole
+    assert list(log) == [(epoch, step) for epoch in range(2) for step in range(8)]
+    assert all(len(rows) == 32 for rows in log.values())
+    assert log[0, 0] != log[1, 0]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_run_goes_on_with_the_very_next_batch(shards, whole, tmp_path, number, code):
+    _, log, end = whole
+    program = training(shards, tmp_path, "run")
+    returned, output = run_until("epoch 1  step 3/8", number, *program)
+    assert returned == code, output
+    before = read_log(tmp_path / "run")
+    assert "stopped in epoch 1" in output
+    assert 3 <= len(before) < 8
+    output = run(*program)
+    after = read_log(tmp_path / "run")
+    assert f"resumed in epoch 1 at position {32 * len(before)}" in output
+    assert after == log
+    assert weights(output) == end
+
+
+def test_a_killed_run_goes_back_to_its_last_checkpoint(shards, whole, tmp_path):
+    _, log, end = whole
+    program = [*training(shards, tmp_path, "run"), "--save-every", 2]
+    returned, output = run_until("epoch 2  step 5/8", signal.SIGKILL, *program)
+    assert returned == -signal.SIGKILL, output
+    output = run(*program)
+    assert re.search(r"resumed in epoch 2 at position (128|192)\n", output), output
+    assert read_log(tmp_path / "run") == log  # steps delivered twice were alike, or this raises
+    assert weights(output) == end
+
+
+def test_two_ranks_are_given_the_global_batches_of_one(shards, whole, tmp_path):
+    _, log, _ = whole
+    output = run(*training(shards, tmp_path, "run", batch_size=16), ranks=2)
+    assert "done: 2 epochs" in output
+    assert len(list((tmp_path / "run").glob("rank*.jsonl"))) == 2
+    assert read_log(tmp_path / "run") == log
+
+
+def test_two_ranks_stop_together_and_one_goes_on(shards, whole, tmp_path):
+    _, log, _ = whole
+    _, output = run_until(
+        "epoch 1  step 3/8", signal.SIGTERM, *training(shards, tmp_path, "run", batch_size=16), ranks=2
+    )
+    assert "stopped in epoch 1" in output
+    before = read_log(tmp_path / "run")
+    assert 3 <= len(before) < 8
+    assert all(len(rows) == 32 for rows in before.values())
+    output = run(*training(shards, tmp_path, "run", batch_size=32))
+    assert f"resumed in epoch 1 at position {32 * len(before)}" in output
+    assert read_log(tmp_path / "run") == log
+
+
+@pytest.mark.parametrize(("program", "more"), [("imagenet_eval.py", []), ("imagenet_tta.py", ["--views", "hflip"])])
+def test_evaluation_is_the_same_on_any_number_of_ranks(shards, whole, program, more):
+    folder, _, _ = whole
+    arguments = [program, "--val", shards[1], "--checkpoint", folder / "run.pt", *MODEL, "--batch-size", 16, *more]
+    alone = run(*arguments)
+    assert "50 images" in alone
+    lines = [line for line in run(*arguments, ranks=2).splitlines() if "top-1" in line or "50 images" in line]
+    assert lines == alone.splitlines()
+
+
+def test_a_checkpoint_is_not_overwritten_by_accident(shards, whole):
+    folder, _, _ = whole
+    written = (folder / "run.pt").read_bytes()
+    output = run("imagenet_train.py", "--train", shards[0], *MODEL, "--checkpoint", folder / "run.pt", expect=2)
+    assert "exists. Pass --resume" in output
+    assert (folder / "run.pt").read_bytes() == written
+
+
+def test_a_finished_run_has_nothing_left_to_do(shards, whole, tmp_path):
+    folder, _, end = whole
+    output = run(*training(shards, folder, "run"))
+    assert weights(output) == end
+    assert "step" not in output
+    state = torch.load(folder / "run.pt", weights_only=True)
+    assert (state["loader"]["epoch"], state["loader"]["position"]) == (2, 0)
+
+
+def test_the_preview_is_drawn(shards, tmp_path):
+    run("preview.py", "--shards", shards[0], "--output", tmp_path / "preview.png")
+    image = Image.open(tmp_path / "preview.png")
+    assert image.width > 900
+    assert len(image.convert("RGB").getcolors(1 << 24)) > 10000
