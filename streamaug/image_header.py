@@ -12,9 +12,11 @@ Encoded = bytes | bytearray | memoryview
 
 #: Larger images are refused: three bytes a pixel, so 1.5 GB decoded.
 MAX_PIXELS = 1 << 29
-#: How far from the end a JPEG's end-of-image marker may lie; some writers pad.
-JPEG_TAIL = 64
+#: How far from the end the end marker of a JPEG or PNG may lie; some writers pad.
+TAIL = 64
 
+#: PNG's last chunk has no data, so its check sum is always the same.
+_PNG_END = b"IEND\xaeB`\x82"
 _UINT16 = struct.Struct(">H")
 _FRAME = struct.Struct(">HH")
 #: SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC).
@@ -50,7 +52,7 @@ def inspect(data: Encoded, *, orientation: bool = False, max_pixels: int = MAX_P
 
     Returns:
         A `Header`, or one line that says what is wrong: unknown magic, a header that does not parse, a missing end
-        marker (JPEG's EOI within its last 64 bytes, PNG's IEND), no pixels, or too many.
+        marker (JPEG's EOI or PNG's IEND within the last 64 bytes), no pixels, or too many.
     """
     read = next((reader for magic, reader in _FORMATS if data[: len(magic)] == magic), None)
     if read is None:
@@ -70,7 +72,7 @@ def inspect(data: Encoded, *, orientation: bool = False, max_pixels: int = MAX_P
 
 
 def _jpeg(data: Encoded, orientation: bool) -> Header:
-    if b"\xff\xd9" not in bytes(data[-JPEG_TAIL:]):
+    if b"\xff\xd9" not in bytes(data[-TAIL:]):
         raise _MalformedError("the JPEG has no end-of-image marker: it was cut off")
     position, turned, end = 2, 1, len(data)
     while position + 4 <= end:
@@ -118,7 +120,7 @@ def _exif_orientation(exif: bytes) -> int:
 def _png(data: Encoded, _: bool) -> Header:
     if data[12:16] != b"IHDR":
         raise _MalformedError("the PNG does not begin with an IHDR chunk")
-    if b"IEND" not in bytes(data[-JPEG_TAIL:]):
+    if _PNG_END not in bytes(data[-TAIL:]):
         raise _MalformedError("the PNG has no IEND chunk: it was cut off")
     width, height = struct.unpack_from(">II", data, 16)
     return Header(height, width)

@@ -15,7 +15,7 @@ from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
 
 #: RGB to YIQ, as NTSC has it; the first row is the luma of ITU-R BT.601.
-_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.321], [0.211, -0.523, 0.311]])
+_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _NEUTRAL = (1.0, 1.0)
 
 
@@ -76,7 +76,7 @@ class ColorJitter(Photometric):
 
 def color_matrices(saturation: npt.NDArray[np.float64], turns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """float64 (B, 3, 3) on RGB columns: the YIQ colour plane scaled by `saturation` (B,) and turned by `turns` (B,)."""
-    angle = 2.0 * np.pi * turns
+    angle = -2.0 * np.pi * turns  # I and Q are ordered against the hues of HSV
     chroma = np.zeros((len(angle), 3, 3))
     chroma[:, 0, 0] = 1.0
     chroma[:, 1, 1] = chroma[:, 2, 2] = saturation * np.cos(angle)

@@ -1,0 +1,104 @@
+"""The rules of a recipe, and how errors say them."""
+
+import numpy as np
+import pytest
+
+from streamaug import geometry, ops, recipes
+from streamaug.errors import RecipeError
+from streamaug.ops.output import Output
+from streamaug.recipe import Recipe
+
+CROP = ops.RandomResizedCrop(64)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Recipe([]), "fixed size"),
+        (lambda: Recipe([ops.HorizontalFlip()]), "fixed size"),
+        (lambda: Recipe([ops.ResizeShortest(64)]), "fixed size"),
+        (lambda: Recipe([ops.CenterCrop(64)]), "ResizeShortest"),
+        (lambda: Recipe([ops.ResizeShortest(32), ops.CenterCrop(64)]), "must not exceed"),
+        (lambda: Recipe([ops.Rotate(degrees=5), CROP]), "first operation must set a size"),
+        (lambda: Recipe([CROP, ops.GaussianBlur(), ops.Rotate(degrees=5)]), "before GaussianBlur"),
+        (lambda: Recipe([CROP, ops.GaussianBlur(), ops.HorizontalFlip()]), "before GaussianBlur"),
+        (
+            lambda: Recipe([CROP, ops.Rotate(degrees=5), ops.Affine(border="wrap")]),
+            "borders of all operations must agree",
+        ),
+        (
+            lambda: Recipe([CROP, ops.Rotate(degrees=5, fill=1), ops.Perspective()]),
+            "borders of all operations must agree",
+        ),
+        (lambda: Recipe([CROP, ops.Resize(32, antialias=False)]), "must agree"),
+        (lambda: Recipe([CROP, "flip"]), "must be operations"),
+        (lambda: Recipe([CROP], output="uint8"), "must be an Output"),
+        (lambda: Recipe([CROP], views=[[], [ops.CenterCrop(32)]]), "one size"),
+        (lambda: Output(dtype="int8"), "dtype"),
+        (lambda: Output(dtype="uint8", mean=1.0), "must not be normalised"),
+        (lambda: Output(std=(1, 0, 1)), "std"),
+        (lambda: Output(mean="x"), "mean"),
+        (lambda: recipes.imagenet_tta("eleven_crop"), "eleven_crop"),
+        (lambda: ops.RandomResizedCrop(0), "size"),
+        (lambda: ops.RandomResizedCrop(8, scale=(0.5, 0.1)), r"Write \(0.1, 0.5\)"),
+        (lambda: ops.RandomResizedCrop(8, scale=(0, 1)), "above 0"),
+        (lambda: ops.RandomResizedCrop(8, ratio=(-1, 1)), "at least 0"),
+        (lambda: ops.Resize(8, interpolation="cubic"), "bicubic"),
+        (lambda: ops.Resize(8, interpolation="bicubic", antialias=False), "antialias"),
+        (lambda: ops.Resize((8, 8, 8)), "height, width"),
+        (lambda: ops.Resize(True), "height, width"),
+        (lambda: ops.Rotate(degrees=(30, 10)), r"low must not exceed high, got \(30, 10\). Write \(10, 30\)"),
+        (lambda: ops.Rotate(degrees=-5), "must not be negative"),
+        (lambda: ops.Rotate(degrees=float("nan")), "finite"),
+        (lambda: ops.Rotate(degrees="x"), "number or"),
+        (lambda: ops.Rotate(degrees=5, border="mirror"), "border"),
+        (lambda: ops.Rotate(degrees=5, fill=300), "fill"),
+        (lambda: ops.Affine(scale=(0, 1)), "above 0"),
+        (lambda: ops.Affine(translate=0.1), "two fractions"),
+        (lambda: ops.Perspective(probability=1.5), "probability"),
+        (lambda: ops.ColorJitter(hue=3), "hue"),
+        (lambda: ops.ColorJitter(brightness=1.5), "brightness"),
+        (lambda: ops.GaussianBlur(sigma=(-1, 2)), "sigma"),
+        (lambda: ops.CornerCrop(8, corner="top"), "corner"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(build, message):
+    with pytest.raises(RecipeError, match=message):
+        build()
+
+
+def test_what_makes_sense_is_accepted():
+    point_first = Recipe([CROP, ops.ColorJitter(hue=0.1), ops.Rotate(degrees=5)])
+    assert point_first.size == (64, 64)
+    assert Recipe([ops.HorizontalFlip(), ops.ResizeShortest(80), ops.CenterCrop((64, 48))]).size == (64, 48)
+    # The fill matters for a constant border only.
+    Recipe([CROP, ops.Rotate(degrees=5, border="wrap", fill=3), ops.Affine(border="wrap", fill=9)])
+    Recipe([CROP, ops.Rotate(degrees=5, fill=3), ops.RotateCrop(degrees=4), ops.Perspective(fill=3)])
+
+
+def test_recipes_are_values():
+    assert recipes.imagenet_train() == recipes.imagenet_train()
+    assert recipes.imagenet_train() != recipes.imagenet_train(flip=0.4)
+    assert len({recipes.imagenet_tta(), recipes.imagenet_tta(), recipes.imagenet_eval()}) == 2
+    assert ops.Rotate(degrees=10) == ops.Rotate(degrees=(-10, 10))
+    with pytest.raises(AttributeError):
+        recipes.imagenet_eval().views = ()
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "degrees", "inner_width", "inner_height"),
+    [(320, 240, 30, 240.0, 138.5641), (320, 240, 5, 302.46, 214.4549), (224, 224, 45, 158.3919, 158.3919)],
+)
+def test_inscribed_rectangle(width, height, degrees, inner_width, inner_height):
+    found = geometry.inscribed_rectangle(width, height, degrees)
+    assert found == pytest.approx((inner_width, inner_height), abs=1e-3)
+    assert geometry.inscribed_rectangle(height, width, degrees) == pytest.approx(found[::-1])
+
+
+def test_homography_takes_the_points_there():
+    rng = np.random.default_rng(0)
+    source = np.array([[0, 0], [9, 0], [9, 5], [0, 5]]) + rng.uniform(-1, 1, (50, 4, 2))
+    target = np.array([[0, 0], [4, 0], [4, 8], [0, 8]]) + rng.uniform(-1, 1, (50, 4, 2))
+    np.testing.assert_allclose(
+        geometry.transform_points(geometry.homography(source, target), source), target, atol=1e-9
+    )
