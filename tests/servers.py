@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,7 +40,7 @@ class _Files(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, *, body):
-        path = self.server.folder / self.path.lstrip("/").partition("?")[0]
+        path = self.server.folder / urllib.parse.unquote(self.path.lstrip("/").partition("?")[0])
         if not path.is_file():
             self.send_error(404)
             return

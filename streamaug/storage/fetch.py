@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from streamaug.storage.stores import Storage
+from streamaug.storage.stores import Storage, cancellation
 from streamaug.storage.urls import is_local
 
 T = TypeVar("T")
@@ -85,6 +85,7 @@ class Fetcher:
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._closed = False
+        self._cancelled = threading.Event()
         self._pace = _Pace(allowance=extra_bytes)
         self.hedged_requests = 0
         self.hedged_bytes = 0
@@ -121,6 +122,7 @@ class Fetcher:
             waiting, threads = list(self._waiting), list(self._threads)
             self._waiting.clear()
             self._changed.notify_all()
+        self._cancelled.set()
         for request in waiting:
             request.future.cancel()
         until = time.monotonic() + 1.0
@@ -145,6 +147,7 @@ class Fetcher:
                 thread.start()
 
     def _work(self) -> None:
+        cancellation.event = self._cancelled
         while (task := self._next()) is not None:
             self._serve(*task)
             del task

@@ -25,6 +25,7 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
+from streamaug.storage.environment import environment_endpoint, profile_credentials
 from streamaug.storage.options import StorageOptions
 from streamaug.storage.urls import locate
 
@@ -178,39 +179,32 @@ class RemoteStores:
 
     def _make(self, scheme: str, base: str) -> "ObjectStore":
         options = self._options
+        timeout = min(options.request_timeout, options.deadline)
         client: Any = {
-            "timeout": timedelta(seconds=options.request_timeout),
-            "connect_timeout": timedelta(seconds=min(5.0, options.request_timeout)),
+            "timeout": timedelta(seconds=timeout),
+            "connect_timeout": timedelta(seconds=min(5.0, timeout)),
             "pool_max_idle_per_host": str(options.concurrency),
         }
         if scheme in ("http", "https"):
             client["allow_http"] = scheme == "http"
             return stores.HTTPStore(base, client_options=client, retry_config=_ONCE)
-        config: Any = {}
+        endpoint = options.endpoint or environment_endpoint(scheme)
+        client["allow_http"] = endpoint.startswith("http://")
+        config: Any = {"skip_signature": True} if options.anonymous else {}
         if options.endpoint is not None:
-            config["endpoint"] = options.endpoint
-        client["allow_http"] = (options.endpoint or _environment_endpoint(scheme)).startswith("http://")
-        if options.region is not None and scheme in ("s3", "s3a"):
-            config["region"] = options.region
-        if options.anonymous:
-            config["skip_signature"] = True
-        if scheme == "gs" and options.endpoint is not None:
-            config["base_url"] = config.pop("endpoint")
-        provider = _profile_credentials(options) if scheme in ("s3", "s3a") else None
-        return stores.from_url(
-            base, config=config or None, client_options=client, retry_config=_ONCE, credential_provider=provider
-        )
-
-
-def _environment_endpoint(scheme: str) -> str:
-    names = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"), "az": ("AZURE_STORAGE_ENDPOINT",)}
-    return next((os.environ[name] for name in names.get(scheme, ()) if os.environ.get(name)), "")
-
-
-def _profile_credentials(options: StorageOptions) -> Any:
-    """None: obstore reads environment variables, web identities, container and instance roles by itself."""
-    del options
-    return None
+            config["base_url" if scheme == "gs" else "endpoint"] = options.endpoint
+        more: Any = {"config": config, "client_options": client, "retry_config": _ONCE}
+        if scheme in ("s3", "s3a"):
+            if not options.anonymous:
+                config |= profile_credentials()
+            if options.region is not None:
+                config["region"] = options.region
+            return stores.S3Store(base.partition("://")[2], **more)
+        if scheme == "gs":
+            return stores.GCSStore(base.partition("://")[2], **more)
+        if scheme in ("az", "azure", "adl"):
+            return stores.AzureStore(base.partition("://")[2], **more)
+        return stores.AzureStore.from_url(base, **more)
 
 
 def _identity(meta: Any) -> Identity:

@@ -32,6 +32,22 @@ from streamaug.storage.urls import is_local, locate, shown
 T = TypeVar("T")
 
 
+class _Cancellation(threading.local):
+    """Whether what this thread reads is still wanted: an event that a `Fetcher` sets when it is closed."""
+
+    event: threading.Event | None = None
+
+    def wait(self, seconds: float) -> bool:
+        """Pause; True, at once, if nothing is wanted any more."""
+        if self.event is not None:
+            return self.event.wait(seconds)
+        time.sleep(seconds)
+        return False
+
+
+cancellation = _Cancellation()
+
+
 class Storage:
     """Reads local files and objects by URL; may be pickled and used by many threads, before and after a fork.
 
@@ -231,7 +247,8 @@ class Storage:
             spent = time.monotonic() - started
             if failure.final or spent + pause > self.options.deadline:
                 break
-            time.sleep(pause)
+            if cancellation.wait(pause):
+                break
         if isinstance(failure, MissingError):
             raise StorageError(f"{shown(url)}: the object must exist, got none. Check the URL.") from failure
         if isinstance(failure, ForbiddenError):

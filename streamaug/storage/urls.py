@@ -39,7 +39,8 @@ def locate(url: str) -> Location:
     if not host:
         raise ValueError(f"shards: a URL must name a host or bucket, got {url!r}. Write {scheme}://bucket/name.tar.")
     if scheme in ("http", "https"):
-        path = unquote(path.partition("?")[0])
+        path, mark, query = path.partition("#")[0].partition("?")
+        return Location(scheme, f"{scheme}://{host}/{mark}{query}" if query else f"{scheme}://{host}", unquote(path))
     return Location(scheme, f"{scheme}://{host}", path)
 
 

@@ -95,6 +95,45 @@ def test_http_gives_the_bytes_of_the_file(folder):
         check_bytes(Storage(StorageOptions(deadline=20)), base + "/", folder)
 
 
+def test_keys_of_a_profile_are_used_as_aws_tools_use_them(stored, folder, monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    keys = f"aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
+    (tmp_path / "credentials").write_text(f"[default]\naws_access_key_id = x\naws_secret_access_key = y\n[t]\n{keys}")
+    (tmp_path / "config").write_text("[profile t]\nregion = us-east-1\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    options = StorageOptions(endpoint=f"http://{stored[0]}:{stored[1]}", deadline=5)
+    with pytest.raises(StorageError, match="credentials"):
+        Storage(options).read(f"s3://bucket/some folder/{NAMES[0]}", 0, 10)
+    monkeypatch.setenv("AWS_PROFILE", "t")
+    check_bytes(Storage(options), "s3://bucket/some folder/", folder, 2)
+
+
+@pytest.mark.parametrize("scheme", ["gs", "az"])
+def test_google_and_azure_give_the_bytes_of_the_file(folder, tmp_path, monkeypatch, scheme):
+    """Unsigned, from a server that serves bucket/object as theirs do."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    (tmp_path / "bucket" / "some folder").mkdir(parents=True)
+    for name in NAMES:
+        (tmp_path / "bucket" / "some folder" / name).write_bytes((folder / name).read_bytes())
+    with http_proxy(tmp_path) as (_, base):
+        storage = Storage(StorageOptions(endpoint=base, anonymous=True, deadline=10))
+        check_bytes(storage, f"{scheme}://bucket/some folder/", folder, 3)
+        assert storage.read_all(f"{scheme}://bucket/none.json") is None
+
+
+def test_a_signed_query_is_sent_and_not_shown(folder):
+    with http_proxy(folder) as (proxy, base):
+        storage = Storage(StorageOptions(deadline=10))
+        url = f"{base}/{NAMES[0]}?signature=planted&x=%2F"
+        assert bytes(storage.read(url, 0, 100)) == (folder / NAMES[0]).read_bytes()[:100]
+        assert list(proxy.paths) == [f"/{NAMES[0]}?signature=planted&x=%2F"]
+        with pytest.raises(StorageError, match="none") as caught:
+            storage.read(f"{base}/none.tar?signature=planted", 0, 100)
+        assert "planted" not in str(caught.value) + repr(caught.value.__cause__)
+
+
 def test_a_set_in_s3_is_the_set_on_disk(in_s3, folder):
     """Without any index each shard is read through once."""
     here = ShardSet.open(str(folder / "x-{000000..000002}.tar"))
@@ -297,6 +336,17 @@ def test_closing_while_a_server_stalls_is_quick(folder):
         while any(t.name.startswith("streamaug-fetch") for t in threading.enumerate()) and time.monotonic() < until:
             time.sleep(0.05)
         assert not [t for t in threading.enumerate() if t.name.startswith("streamaug-fetch")]
+
+
+def test_closing_ends_the_pause_between_tries(folder):
+    with http_proxy(folder, lambda method, path, number: 500) as (_, base):
+        fetcher = Fetcher(Storage(StorageOptions(deadline=100)), threads=2)
+        future = fetcher.submit(f"{base}/{NAMES[0]}", 0, 10)
+        time.sleep(2.5)
+        fetcher.close()
+        assert not [t for t in threading.enumerate() if t.name.startswith("streamaug-fetch")]
+        with pytest.raises(StorageError, match="500"):
+            future.result(0)
 
 
 def test_interrupting_a_stalled_read_ends_at_once(folder):

@@ -10,7 +10,7 @@ from streamaug.storage.urls import beside, expand, index_url, last_component, lo
         ("d/a.tar", ("file", "", "d/a.tar")),
         ("file:///d/a%20b.tar", ("file", "", "/d/a b.tar")),
         ("s3://bucket/x/a%20.tar", ("s3", "s3://bucket", "x/a%20.tar")),
-        ("https://h:8/x/a%20b.tar?sig=1", ("https", "https://h:8", "x/a b.tar")),
+        ("https://h:8/x/a%20b.tar?sig=1", ("https", "https://h:8/?sig=1", "x/a b.tar")),
     ],
 )
 def test_locate(url, expected):
