@@ -54,14 +54,17 @@ class Operation:
     """The base of all operations. Subclasses are frozen dataclasses with slots and keyword-only fields.
 
     Attributes:
-        draws: How many uniform numbers the operation needs for a sample.
         probability: The chance that a sample is changed at all, 0..1; most operations have it as a field.
     """
 
     __slots__ = ()
 
-    draws: ClassVar[int] = 0
     probability: float
+
+    @property
+    def draws(self) -> int:
+        """How many uniform numbers the operation needs for a sample; for most a constant: `draws = 2`."""
+        return 0
 
 
 class Geometric(Operation):
@@ -122,16 +125,37 @@ class Arguments:
         height: The frame's height in pixels.
         width: Its width.
         device: "cpu" or "gpu", where the image is.
+        chosen: The selections, outermost first, by which the samples here are some of the batch's.
     """
 
     nodes: Mapping[str, Node]
     height: int
     width: int
     device: str
+    chosen: tuple[Node, ...] = ()
 
     def __getitem__(self, name: str) -> Node:
         """The node of the parameter `name`."""
         return self.nodes[name]
+
+    def beside(self, name: str) -> Node:
+        """The parameter `name` where the image is, for arithmetic with it."""
+        return self.nodes[name] if self.device == "cpu" else self.nodes[name].gpu()
+
+    def constant(self, numbers: Sequence[int], shape: Sequence[int], dtype: Any, layout: str = "") -> Node:
+        """The same integers for every sample that is here, and where the image is.
+
+        Args:
+            numbers: As many as `shape` says, or one for all.
+            shape: The node's shape.
+            dtype: A type of DALI's.
+            layout: The axes' letters.
+        """
+        layouts = {"layout": layout} if layout else {}
+        node = self.fn.constant(idata=list(numbers), shape=list(shape), dtype=dtype, device=self.device, **layouts)
+        for selected in self.chosen:
+            node, _ = dali_fn()._conditional.split(node, predicate=selected, _if_stmt=True)
+        return node
 
     @property
     def fn(self) -> Any:
@@ -155,7 +179,7 @@ class Arguments:
 
         def then(image: Node, *nodes: Node) -> Node:
             chosen = dict(zip(names, nodes, strict=True))
-            return build(image, Arguments(chosen, self.height, self.width, self.device))
+            return build(image, Arguments(chosen, self.height, self.width, self.device, (*self.chosen, selected)))
 
         return where(selected, [image, *self.nodes.values()], then)
 

@@ -105,6 +105,15 @@ def ordered_range(operation: Operation, field: str, *, low: float = -math.inf, h
     _range(operation, field, (value, value) if _is_number(value) else value, low, high)
 
 
+def whole_range(operation: Operation, field: str, *, low: int, high: int) -> None:
+    """Whole numbers (a, b) with low ≤ a ≤ b ≤ high; one number d is (d, d)."""
+    ordered_range(operation, field, low=low, high=high)
+    value = getattr(operation, field)
+    if any(end != int(end) for end in value):
+        raise refuse(operation, field, "both ends must be whole numbers", f"Write ({low}, {high}).")
+    _set(operation, field, (int(value[0]), int(value[1])))
+
+
 def symmetric_range(operation: Operation, field: str, *, limit: float) -> None:
     """(a, b) with -limit ≤ a ≤ b ≤ limit; one number d ≥ 0 is (-d, d)."""
     value = getattr(operation, field)
@@ -171,3 +180,9 @@ def between(value: RangeLike, draws: npt.NDArray[np.float64]) -> npt.NDArray[np.
     """Uniform numbers of a range, from uniform numbers of [0, 1), of the same shape."""
     low, high = bounds(value)
     return low + (high - low) * draws
+
+
+def whole_between(value: RangeLike, draws: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Whole numbers of a range, both ends included, equally often, from uniform numbers of [0, 1)."""
+    low, high = bounds(value)
+    return np.asarray(np.floor(low + (high - low + 1) * draws), np.int64)
