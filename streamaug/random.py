@@ -27,6 +27,7 @@ class Stream(IntEnum):
     STAND_IN = 4
     MIXTURE = 5
     MIX = 16
+    NOISE_FIELD = 32
     #: Operation i of a recipe draws from OPERATIONS + i, and for a substitute of attempt a from
     #: SUBSTITUTE_OPERATIONS + a · 4096 + i.
     OPERATIONS = 4096

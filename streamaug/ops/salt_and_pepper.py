@@ -1,0 +1,49 @@
+"""Salt and pepper: some pixels become white, as many black.
+
+In: two uniform draws per sample. Out: a window of a fixed field of 16-bit uniform numbers, one a pixel, against two
+thresholds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamaug.ops import fields
+from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.fields import RangeLike
+from streamaug.ops.noise_field import places, uniform_window
+
+_LEVELS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaltAndPepper(Photometric):
+    """Replace pixels, all channels of each, by white or by black, with equal chances.
+
+    Args:
+        amount: Range of the fraction of pixels that are replaced, 0..1; one number is that number. Uniform.
+        probability: Chance that a sample is changed at all, 0..1.
+
+    Raises:
+        RecipeError: If the range is not ordered or a value lies outside its bounds.
+    """
+
+    amount: RangeLike = (0.0, 0.05)
+    probability: float = 1.0
+
+    draws = 2
+
+    def __post_init__(self) -> None:
+        fields.ordered_range(self, "amount", low=0.0, high=1.0)
+        fields.probability(self)
+
+    def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
+        """`place` of the window; below `white` a pixel is white, from `black` on it is black."""
+        half = np.rint(fields.between(self.amount, draws[:, 0]) * _LEVELS / 2).astype(np.int32)
+        return {"place": places(draws[:, 1]), "white": half, "black": _LEVELS - half}
+
+    def build(self, image: Node, arguments: Arguments) -> Node:
+        """All bits set for white, all cleared for black."""
+        numbers = uniform_window(arguments, arguments["place"], channels=1, width=2)
+        white = (numbers < arguments.beside("white")) * arguments.types.Constant(255, arguments.types.UINT8)
+        return (image | white) * (numbers < arguments.beside("black"))
