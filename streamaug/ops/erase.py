@@ -1,0 +1,116 @@
+"""Erase rectangles of the image: random erasing and cutout.
+
+In: four uniform draws for each rectangle, one for how many there are, one for noise. Out: `erase` nodes with each
+sample's own rectangles. Sources: Zhong et al., "Random erasing data augmentation", 2017; DeVries and Taylor, "Improved
+regularization of convolutional neural networks with cutout", 2017.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from streamaug.ops import fields
+from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric, refuse
+from streamaug.ops.fields import RangeLike
+from streamaug.ops.noise_field import places, uniform_window
+
+_MAX_COUNT = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erase(Photometric):
+    """Erase rectangles, each at a uniform place: wholly inside the image, or a square that may reach beyond it.
+
+    Args:
+        area: Range of a rectangle's area as a fraction of the image's, 0..1; one number is that number. Uniform.
+        ratio: Range of width over height, above 0, uniform in the logarithm. Where a rectangle of that area would not
+            fit into the image, the nearest ratio that does.
+        size: Side in pixels of a square whose centre is uniform over the image (cutout), instead of `area` and
+            `ratio`; None: rectangles by these.
+        count: Range of the number of rectangles, whole numbers 1..64, both ends included; one number is that number.
+        fill: Gray level 0..255; "mean": the mean colour of the image as it was; "noise": uniform in each channel.
+        probability: Chance that a sample is changed at all, 0..1.
+
+    Raises:
+        RecipeError: If a range is not ordered or a value lies outside its bounds.
+    """
+
+    area: RangeLike = (0.02, 0.33)
+    ratio: RangeLike = (0.3, 3.3)
+    size: int | None = None
+    count: RangeLike = 1
+    fill: float | str = 0.0
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        fields.ordered_range(self, "area", low=0.0, high=1.0)
+        fields.ordered_range(self, "ratio", low=0.0)
+        if fields.bounds(self.ratio)[0] <= 0:
+            raise refuse(self, "ratio", "low must be above 0", "Write (0.3, 3.3).")
+        if self.size is not None:
+            fields.integer(self, "size", low=1)
+        fields.whole_range(self, "count", low=1, high=_MAX_COUNT)
+        if isinstance(self.fill, str):
+            fields.choice(self, "fill", ("mean", "noise"))
+        else:
+            fields.gray_level(self)
+        fields.probability(self)
+
+    @property
+    def draws(self) -> int:
+        """How many uniform numbers a sample needs."""
+        return 2 + 4 * self._most
+
+    @property
+    def _most(self) -> int:
+        return int(fields.bounds(self.count)[1])
+
+    def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
+        """`anchor` and `shape`, float32 (B, 2·count): y and x of each rectangle in turn, empty beyond the count."""
+        each = draws[:, 2:].reshape(len(draws), self._most, 4)
+        low, high = self._squares(each, height, width) if self.size else self._rectangles(each, height, width)
+        surplus = np.arange(self._most) >= fields.whole_between(self.count, draws[:, 0])[:, None]
+        high[surplus] = low[surplus]
+        found: Parameters = {
+            "anchor": low.reshape(len(draws), -1).astype(np.float32),
+            "shape": (high - low).reshape(len(draws), -1).astype(np.float32),
+        }
+        if self.fill == "noise":
+            found["place"] = places(draws[:, 1])
+        return found
+
+    def _squares(
+        self, each: npt.NDArray[np.float64], height: int, width: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        extent = np.array([height, width])
+        low = np.floor(each[..., :2] * extent) - int(self.size or 0) // 2
+        return np.maximum(low, 0), np.minimum(low + int(self.size or 0), extent)
+
+    def _rectangles(
+        self, each: npt.NDArray[np.float64], height: int, width: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Corners of rectangles wholly inside, whole numbers, each float64 (B, count, 2)."""
+        extent = np.array([height, width])
+        fraction = fields.between(self.area, each[..., 2])
+        ends = np.log(fields.bounds(self.ratio))
+        aspect = np.exp(ends[0] + (ends[1] - ends[0]) * each[..., 3])
+        aspect = np.clip(aspect, fraction * width / height, width / (height * np.maximum(fraction, 1e-12)))
+        pixels = fraction * height * width
+        shape = np.minimum(np.rint(np.stack([np.sqrt(pixels / aspect), np.sqrt(pixels * aspect)], axis=-1)), extent)
+        low = np.floor(each[..., :2] * (extent - shape + 1))
+        return low, low + shape
+
+    def build(self, image: Node, arguments: Arguments) -> Node:
+        """A constant at once; anything else where a mask, made in the same way, says so."""
+        fn, types = arguments.fn, arguments.types
+        where = {"anchor": arguments["anchor"], "shape": arguments["shape"], "axes": (0, 1)}
+        if not isinstance(self.fill, str):
+            return fn.erase(image, fill_value=self.fill, **where)
+        blank = arguments.constant([0], [arguments.height, arguments.width, 3], types.UINT8, layout="HWC")
+        mask = fn.erase(blank, fill_value=255, **where)
+        if self.fill == "noise":
+            fill = uniform_window(arguments, arguments["place"], channels=3)
+        else:
+            fill = fn.cast(fn.reductions.mean(image, axes=(0, 1)), dtype=types.UINT8)
+        return image ^ ((image ^ fill) & mask)

@@ -1,0 +1,48 @@
+"""GridMask: a grid of black squares at a random shift (Chen et al., 2020, arXiv 2001.04086)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamaug.ops import fields
+from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.fields import RangeLike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridMask(Photometric):
+    """Black squares in rows and columns, one in each tile, the whole grid shifted at random.
+
+    Args:
+        ratio: Range of a square's side as a fraction of the tile's, 0..1; one number is that number. Uniform.
+        tile: Range of the tile's side in pixels, whole numbers 1..10,000; one number is that number.
+        probability: Chance that a sample is changed at all, 0..1.
+
+    Raises:
+        RecipeError: If a range is not ordered or a value lies outside its bounds.
+    """
+
+    ratio: RangeLike = 0.5
+    tile: RangeLike = (32, 96)
+    probability: float = 1.0
+
+    draws = 4
+
+    def __post_init__(self) -> None:
+        fields.ordered_range(self, "ratio", low=0.0, high=1.0)
+        fields.whole_range(self, "tile", low=1, high=10_000)
+        fields.probability(self)
+
+    def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
+        """`ratio`, `tile`, and the shift of the grid's origin in pixels."""
+        tile = fields.whole_between(self.tile, draws[:, 1])
+        return {
+            "ratio": fields.between(self.ratio, draws[:, 0]).astype(np.float32),
+            "tile": tile.astype(np.int32),
+            "shift_x": np.floor(draws[:, 2] * tile).astype(np.float32),
+            "shift_y": np.floor(draws[:, 3] * tile).astype(np.float32),
+        }
+
+    def build(self, image: Node, arguments: Arguments) -> Node:
+        """DALI's operator."""
+        return arguments.fn.grid_mask(image, **arguments.nodes)
