@@ -6,15 +6,26 @@ from streamaug.ops.base import Arguments, Border, Geometric, Operation, Photomet
 from streamaug.ops.center_crop import CenterCrop
 from streamaug.ops.color_jitter import ColorJitter
 from streamaug.ops.corner_crop import CORNERS, CornerCrop
+from streamaug.ops.equalize import Equalize
+from streamaug.ops.erase import Erase
 from streamaug.ops.gaussian_blur import GaussianBlur
+from streamaug.ops.gaussian_noise import GaussianNoise
+from streamaug.ops.grayscale import Grayscale
+from streamaug.ops.grid_mask import GridMask
 from streamaug.ops.horizontal_flip import HorizontalFlip
+from streamaug.ops.jpeg_artifacts import JpegArtifacts
+from streamaug.ops.motion_blur import MotionBlur
 from streamaug.ops.output import Output
 from streamaug.ops.perspective import Perspective
+from streamaug.ops.posterize import Posterize
 from streamaug.ops.random_resized_crop import RandomResizedCrop
 from streamaug.ops.resize import Resize
 from streamaug.ops.resize_shortest import ResizeShortest
 from streamaug.ops.rotate import Rotate
 from streamaug.ops.rotate_crop import RotateCrop
+from streamaug.ops.salt_and_pepper import SaltAndPepper
+from streamaug.ops.shot_noise import ShotNoise
+from streamaug.ops.solarize import Solarize
 from streamaug.ops.vertical_flip import VerticalFlip
 
 __all__ = [
@@ -26,18 +37,29 @@ __all__ = [
     "CenterCrop",
     "ColorJitter",
     "CornerCrop",
+    "Equalize",
+    "Erase",
     "GaussianBlur",
+    "GaussianNoise",
     "Geometric",
+    "Grayscale",
+    "GridMask",
     "HorizontalFlip",
+    "JpegArtifacts",
+    "MotionBlur",
     "Operation",
     "Output",
     "Perspective",
     "Photometric",
+    "Posterize",
     "RandomResizedCrop",
     "Resize",
     "ResizeShortest",
     "Rotate",
     "RotateCrop",
+    "SaltAndPepper",
+    "ShotNoise",
+    "Solarize",
     "StaticFrame",
     "VerticalFlip",
 ]
