@@ -4,12 +4,16 @@ In: what the user writes. Out: a frozen, comparable value whose rules have been 
 draws nothing and touches no pixels.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 
 from streamaug.errors import RecipeError
+from streamaug.ops import records
 from streamaug.ops.base import Border, Geometric, Operation, Photometric, StaticFrame
 from streamaug.ops.output import Output
+
+_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,59 @@ class Recipe:
         """Whether images are turned as their EXIF orientation says."""
         return any(getattr(operation, "apply_orientation", False) for operation in self.operations)
 
+    def describe(self) -> str:
+        """A table of the operations: what each is, where it acts, how often, and what differs from its defaults."""
+        rows = [("operation", "kind", "chance", "parameters")]
+        rows.extend(_row(operation) for operation in self.operations)
+        for number, view in enumerate(self.views):
+            rows.append((f"view {number}", "", "", "" if view else "as it is"))
+            rows.extend(_row(operation, indent="  ") for operation in view)
+        height, width = self.size
+        numbers = [f"{name} {getattr(self.output, name)}" for name in ("mean", "std") if getattr(self.output, name)]
+        layout = ["channels last"] if self.output.channels_last else []
+        rows.append(("output", self.output.dtype, "", ", ".join([f"3×{height}×{width}", *numbers, *layout])))
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = ("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]]) for row in rows)
+        return "\n".join(line.rstrip() for line in lines)
+
+    def to_json(self) -> str:
+        """The recipe as JSON, for a checkpoint to say what it was trained with; read by `from_json`."""
+        record = {
+            "version": _VERSION,
+            "operations": [records.to_record(operation) for operation in self.operations],
+            "views": [[records.to_record(operation) for operation in view] for view in self.views],
+            "output": asdict(self.output),
+        }
+        return json.dumps(record)
+
+    @classmethod
+    def from_json(cls, text: str, *, operations: Iterable[type[Operation]] = ()) -> "Recipe":
+        """The recipe that `to_json` wrote.
+
+        Args:
+            text: The JSON.
+            operations: Classes of operations of your own that occur in it.
+
+        Raises:
+            RecipeError: If it is not such JSON, or names unknown operations or fields.
+        """
+        try:
+            record = json.loads(text)
+            version = record["version"]
+            listed, views, output = record["operations"], record["views"], record["output"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise RecipeError(
+                f"Recipe.from_json: must be what to_json wrote, got {text[:60]!r}. Save it anew."
+            ) from error
+        if version != _VERSION:
+            raise RecipeError(f"Recipe.from_json: must be of version {_VERSION}, got {version!r}. Save it anew.")
+        own = tuple(operations)
+        return cls(
+            [records.from_record(each, own) for each in listed],
+            output=Output(**output),
+            views=[[records.from_record(each, own) for each in view] for view in views],
+        )
+
     def _check(self, branch: Sequence[Operation]) -> tuple[int, int]:
         _check_order(branch)
         border(branch)
@@ -76,6 +133,14 @@ class Recipe:
                 "Begin with RandomResizedCrop or Resize, or put a CenterCrop after ResizeShortest."
             )
         return frame.height, frame.width
+
+
+def _row(operation: Operation, indent: str = "") -> tuple[str, str, str, str]:
+    kinds = [
+        name for base, name in ((Geometric, "geometry"), (Photometric, "photometry")) if isinstance(operation, base)
+    ]
+    shown = ", ".join(f"{name} {value}" for name, value in records.changed(operation).items())
+    return indent + type(operation).__name__, " and ".join(kinds), f"{operation.probability:g}", shown
 
 
 def _check_order(branch: Sequence[Operation]) -> None:

@@ -102,3 +102,46 @@ def test_homography_takes_the_points_there():
     np.testing.assert_allclose(
         geometry.transform_points(geometry.homography(source, target), source), target, atol=1e-9
     )
+
+
+_EVERYTHING = [
+    recipes.imagenet_train(jitter=0.4, antialias=False),
+    recipes.imagenet_eval(interpolation="lanczos", dtype="uint8"),
+    recipes.imagenet_tta("ten_crop"),
+    Recipe(
+        [CROP, ops.Rotate(degrees=5, border="wrap"), ops.GaussianBlur()], Output(mean=(1, 2, 3), channels_last=True)
+    ),
+]
+
+
+@pytest.mark.parametrize("recipe", _EVERYTHING)
+def test_json_gives_the_same_recipe(recipe):
+    text = recipe.to_json()
+    assert Recipe.from_json(text) == recipe
+    assert Recipe.from_json(text).to_json() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no json", "what to_json wrote"),
+        ("[]", "what to_json wrote"),
+        (Recipe([CROP]).to_json().replace('"version": 1', '"version": 9'), "version"),
+        (Recipe([CROP]).to_json().replace("RandomResizedCrop", "os.system"), "os.system"),
+        (Recipe([CROP]).to_json().replace("antialias", "anti"), "no fields"),
+        (Recipe([CROP]).to_json().replace("0.08", "-1"), "scale"),
+    ],
+)
+def test_json_of_something_else_is_refused(text, message):
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_json(text)
+
+
+def test_a_recipe_describes_itself():
+    lines = recipes.imagenet_tta("hflip").describe().splitlines()
+    assert lines[0].split() == ["operation", "kind", "chance", "parameters"]
+    assert lines[1].split() == ["ResizeShortest", "geometry", "1", "size", "256"]
+    assert [line.split()[0] for line in lines] == [
+        "operation", "ResizeShortest", "view", "CenterCrop", "view", "CenterCrop", "HorizontalFlip", "output",
+    ]  # fmt: skip
+    assert "3×224×224" in lines[-1]

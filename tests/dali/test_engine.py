@@ -181,7 +181,7 @@ def test_a_bad_sample_is_an_error_after_the_batches_before_it(jpegs, kind):
     engine = AugmentEngine(HEAVY, device="cpu", num_threads=2, prefetch=3)
     stream = engine.run(encoded_batches(broken, 16), refuse)
     assert [next(stream).origin.step for _ in range(2)] == [0, 1]
-    with pytest.raises(BadSampleError, match="^40: "):
+    with pytest.raises(BadSampleError, match=r"^40: "):
         next(stream)
     assert len(list(engine.run(encoded_batches(jpegs, 16), refuse))) == 6
 

@@ -36,7 +36,7 @@ _RECIPES |= {
 def test_every_operator_exists_on_a_gpu(name):
     found = operators(_RECIPES[name], "gpu")
     on_gpu, mixed = set(backend.RegisteredGPUOps()), set(backend.RegisteredMixedOps())
-    placed = {schema: where for schema, where in found}
+    placed = dict(found)
     assert placed["decoders__ImageSlice"] == "mixed"
     assert placed["CropMirrorNormalize"] == "gpu"
     for schema, where in found:
