@@ -101,6 +101,7 @@ class ShardSet:
         self.components = components
         self.storage = storage
         self._may_have_checksums = np.fromiter((one.may_have_checksums for one in counted), np.bool_, len(counted))
+        self._checked = np.zeros(len(counted), np.bool_)
         self._kept = {number: one.kept for number, one in enumerate(counted) if one.kept is not None}
 
     @classmethod
@@ -213,9 +214,11 @@ class ShardSet:
             index = select(samples, self.components)
             self._kept[shard] = _compact(index)
         else:
+            samples = list(read_index(data.decode("utf-8", "surrogateescape"), place, one.num_bytes))
+            if not self._checked[shard]:
+                check_fresh(self.storage, one.url, place, samples, one.num_bytes)
+                self._checked[shard] = True
             num_bytes = self.storage.size(one.url)
-            samples = list(read_index(data.decode("utf-8", "surrogateescape"), place, num_bytes))
-            check_fresh(self.storage, one.url, place, samples, num_bytes)
             index = select(samples, self.components)
             if self._may_have_checksums[shard]:
                 index = self._with_checksums(index, samples, one.url, data)

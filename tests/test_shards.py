@@ -183,6 +183,16 @@ def test_a_change_in_the_middle_is_found_when_the_shard_is_newer_than_its_index(
         ShardSet.open(url(folder)).index(2)
 
 
+def test_a_shard_rewritten_after_it_was_scanned_is_an_error_and_never_wrong_bytes(folder):
+    shards = ShardSet.open(url(folder))
+    path = folder / "x-000002.tar"
+    write_tar(path, pairs(12, start=60))
+    os.utime(path, ns=(10**18, 10**18))
+    index = shards.index(2)
+    with pytest.raises(StorageError, match=r"x-000002\.tar: must not change"):
+        shards.storage.read(str(path), int(index.offsets[0, 0]), int(index.offsets[0, 0]) + 10)
+
+
 def test_a_stale_manifest_is_an_error(folder):
     add_indices(folder)
     add_manifest(folder)

@@ -34,12 +34,14 @@ def scan(storage: Storage, url: str, visit: Visit | None = None) -> tuple[list[S
         size = storage.size(url)
         return list(group(_visited(RangeFile(storage, url, size), url, size, visit), url)), size
     path = Path(locate(url).path)
+    size = storage.size(url)
     try:
         with path.open("rb", buffering=0) as file:
-            size = path.stat().st_size
-            return list(group(_visited(file, url, size, visit), url)), size
+            samples = list(group(_visited(file, url, size, visit), url))
     except OSError as error:
         raise unreadable(str(path), error) from error
+    storage.size(url)  # an error, if the file changed meanwhile
+    return samples, size
 
 
 def stream(storage: Storage, url: str, num_bytes: int) -> Iterator[tuple[Sample, dict[str, bytes]]]:

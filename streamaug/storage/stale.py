@@ -1,7 +1,7 @@
 """Whether an index file still fits its shard: a shard may be rewritten and its index forgotten.
 
-In: an index's samples and the shard. Out: nothing, or the error. It reads single tar headers, never data: the last
-member's and what follows it for any shard, and for a local shard that is newer than its index, all of them.
+In: an index's samples and the shard. Out: nothing, or the error. It looks at tar headers: the last member's and what
+follows it for any shard; for a local shard that is newer than its index, all of them.
 """
 
 import tarfile
@@ -15,6 +15,7 @@ from streamaug.storage.tar import BLOCK, Member
 from streamaug.storage.urls import is_local, locate, shown
 
 _LARGEST_OCTAL = 8**11  # beyond it the size stands in another header
+_ONE_REQUEST = 1 << 20  # the last member is read over, if it is no larger, to save a request
 
 
 def check_fresh(storage: Storage, url: str, index: str, samples: Sequence[Sample], num_bytes: int) -> None:
@@ -27,19 +28,24 @@ def check_fresh(storage: Storage, url: str, index: str, samples: Sequence[Sample
         return
     every = [member for sample in samples for member in sample.members.values()]
     last = max(every, key=lambda member: member.offset)
-    end = last.offset + -(-last.size // BLOCK) * BLOCK
-    after = bytes(storage.read_some(url, end, min(end + BLOCK, num_bytes)))
+    begin, end = last.offset - BLOCK, last.offset + -(-last.size // BLOCK) * BLOCK
+    if end - begin <= _ONE_REQUEST:
+        data = bytes(storage.read_some(url, begin, min(end + BLOCK, num_bytes)))
+        header, after = data[:BLOCK], data[end - begin :]
+    else:
+        header = bytes(storage.read_some(url, begin, begin + BLOCK))
+        after = bytes(storage.read_some(url, end, min(end + BLOCK, num_bytes)))
+    _check(header, url, index, last)
     if len(after) < BLOCK or (any(after) and _header(after) is None):
         raise _stale(url, index, f"a header or the end-of-archive marker must stand at {end}")
-    suspects = [every[0], last]
-    if is_local(url) and local.identity(locate(url).path)[1] > local.identity(locate(index).path)[1]:
-        suspects = every
-    for member in suspects:
-        _check(storage, url, index, member)
+    if is_local(url):
+        newer = local.identity(locate(url).path).modified > local.identity(locate(index).path).modified
+        for member in every if newer else every[:1]:
+            _check(bytes(storage.read(url, member.offset - BLOCK, member.offset)), url, index, member)
 
 
-def _check(storage: Storage, url: str, index: str, member: Member) -> None:
-    header = _header(bytes(storage.read(url, member.offset - BLOCK, member.offset)))
+def _check(block: bytes, url: str, index: str, member: Member) -> None:
+    header = _header(block)
     if header is None or (header.size != member.size and member.size < _LARGEST_OCTAL):
         what = f"the header of {member.name!r}, {member.size} bytes, must stand at {member.offset - BLOCK}"
         raise _stale(url, index, what)

@@ -77,14 +77,16 @@ class Storage:
             self._pid = os.getpid()
 
     def size(self, url: str) -> int:
-        """Size of the object in bytes.
+        """Size of the object in bytes; a remote one that was read already is not asked for again.
 
         Raises:
-            StorageError: If it does not exist or cannot be reached within the deadline.
+            StorageError: If it does not exist or cannot be reached within the deadline, or changed since it was read.
         """
         if is_local(url):
-            return local.identity(locate(url).path)[0]
-        return self._identity(url).size
+            identity = local.identity(locate(url).path)
+            self._check_unchanged(url, identity)
+            return identity.size
+        return int((self._seen.get(url) or self._identity(url)).size)
 
     def read(self, url: str, start: int, stop: int) -> Encoded:
         """Bytes [start, stop) of the object, all of them.
