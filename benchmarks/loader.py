@@ -1,0 +1,209 @@
+"""Images/s of `recipes.imagenet_train` against plain DALI, on the same shards, threads and batch size, in one run.
+
+Plain DALI is its own WebDataset reader with index files, its own random crop, resize and flip, and the same float32
+NCHW output handed to torch. It is tried in several configurations first, and the fastest is the peer. Neither side
+trains: a batch is taken, and the next one asked for.
+
+    python benchmarks/loader.py --rounds 9
+    python benchmarks/loader.py --shards '/data/train-{000000..000007}.tar'
+"""
+
+import argparse
+import itertools
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import webdataset
+from harness import Interval, interleaved, ratio, save, timed
+from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali.plugin.base_iterator import LastBatchPolicy
+from nvidia.dali.plugin.pytorch import DALIGenericIterator
+from webdataset.shardlists import expand_urls
+
+from streamaug import Augmenter, ShardReader, ShardSet, recipes
+from streamaug.cli import main as streamaug
+from streamaug.recipes import IMAGENET_MEAN, IMAGENET_STD
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = ROOT.parent / "shared" / "data" / "imagenet-sample"
+Work = Callable[[], int]
+#: Ways to run the peer, tried before the rounds: executor, how batches reach torch, batches prefetched.
+CONFIGURATIONS = [(True, "dlpack", 2), (True, "dlpack", 3), (True, "iterator", 2), (False, "iterator", 2)]
+
+
+def real_shards(folder: Path, images: int) -> str:
+    """The real images, repeated under new keys, as 8 shards."""
+    sources = [str(path) for path in sorted(REAL.glob("*.tar"))]
+    stored = [(sample["jpg"], sample["cls"]) for sample in webdataset.WebDataset(sources, shardshuffle=False)]
+    rows = itertools.cycle(stored)
+    for shard in range(8):
+        with webdataset.TarWriter(str(folder / f"train-{shard:06d}.tar"), mtime=0, encoder=False) as tar:
+            for row, (jpeg, label) in enumerate(itertools.islice(rows, images // 8)):
+                tar.write({"__key__": f"{shard:03d}{row:05d}", "jpg": jpeg, "cls": label})
+    return f"{folder}/train-{{000000..000007}}.tar"
+
+
+def drawn_shards(folder: Path, images: int) -> str:
+    """The demo's images, where there are no real ones."""
+    sys.path.insert(0, str(ROOT / "pipelines"))
+    from demo_dataset import write_demo_dataset
+
+    return write_demo_dataset(folder, train=images, val=10)[0]
+
+
+@pipeline_def
+def plain_pipeline(paths: list[str], size: int, antialias: bool) -> Any:
+    """What DALI's own documentation does for ImageNet, on WebDataset shards."""
+    indexes = [str(Path(path).with_suffix(".idx")) for path in paths]
+    jpegs, _ = fn.readers.webdataset(
+        paths=paths, index_paths=indexes, ext=["jpg", "cls"], random_shuffle=True, initial_fill=1024, name="reader"
+    )
+    images = fn.decoders.image_random_crop(
+        jpegs, random_area=[0.08, 1.0], random_aspect_ratio=[3 / 4, 4 / 3], num_attempts=10, output_type=types.RGB
+    )
+    images = fn.resize(images, size=[size, size], interp_type=types.INTERP_LINEAR, antialias=antialias)
+    return fn.crop_mirror_normalize(
+        images,
+        dtype=types.FLOAT,
+        output_layout="CHW",
+        mean=list(IMAGENET_MEAN),
+        std=list(IMAGENET_STD),
+        mirror=fn.random.coin_flip(probability=0.5),
+    )
+
+
+class PlainDali:
+    """The peer; `configuration` is one of CONFIGURATIONS. It delivers images only, labels stay bytes."""
+
+    def __init__(
+        self, paths: list[str], arguments: argparse.Namespace, antialias: bool, configuration: tuple[bool, str, int]
+    ) -> None:
+        dynamic, handover, prefetch = configuration
+        self._pipeline = plain_pipeline(
+            paths,
+            arguments.size,
+            antialias,
+            batch_size=arguments.batch_size,
+            num_threads=arguments.threads,
+            device_id=None,
+            prefetch_queue_depth=prefetch,
+            exec_dynamic=dynamic,
+            seed=1,
+        )
+        self._pipeline.build()
+        self._steps = self._pipeline.epoch_size("reader") // arguments.batch_size
+        self._batches = self._dlpack() if handover == "dlpack" else self._iterator()
+
+    def _dlpack(self) -> Iterator[torch.Tensor]:
+        while True:
+            (images,) = self._pipeline.run()
+            yield torch.from_dlpack(images.as_tensor())
+
+    def _iterator(self) -> Iterator[torch.Tensor]:
+        for (batch,) in DALIGenericIterator(
+            self._pipeline, ["images"], size=-1, last_batch_policy=LastBatchPolicy.FILL
+        ):
+            yield batch["images"]
+
+    def __call__(self) -> int:
+        """One epoch's worth of batches; returns the number of images."""
+        return sum(len(images) for images in itertools.islice(self._batches, self._steps))
+
+
+class Streamaug:
+    """Ours: an epoch a call, start and end of the pass included, labels parsed."""
+
+    def __init__(self, shards: str, arguments: argparse.Namespace, antialias: bool) -> None:
+        reader = ShardReader(ShardSet.open(shards), batch_size=arguments.batch_size, seed=1)
+        recipe = recipes.imagenet_train(size=arguments.size, antialias=antialias)
+        self._pipe: Augmenter = reader.augment(recipe, device="cpu", num_threads=arguments.threads)
+
+    def __call__(self) -> int:
+        """One epoch; returns the number of images."""
+        return sum(len(batch.images) for batch in self._pipe)
+
+
+def name_of(configuration: tuple[bool, str, int]) -> str:
+    """A configuration in words."""
+    dynamic, handover, prefetch = configuration
+    return f"{'dynamic' if dynamic else 'classic'} executor, {handover}, prefetch {prefetch}"
+
+
+def fastest_peer(paths: list[str], arguments: argparse.Namespace) -> tuple[tuple[bool, str, int], dict[str, float]]:
+    """Try every configuration three times, in turn; the fastest by its median, and all medians."""
+    works = {configuration: PlainDali(paths, arguments, True, configuration) for configuration in CONFIGURATIONS}
+    speeds: dict[tuple[bool, str, int], list[float]] = {configuration: [] for configuration in works}
+    for work in works.values():
+        work()
+    for _ in range(3):
+        for configuration, work in works.items():
+            speeds[configuration].append(timed(work).images_per_second)
+    medians = {configuration: statistics.median(values) for configuration, values in speeds.items()}
+    return max(medians, key=lambda each: medians[each]), {name_of(each): value for each, value in medians.items()}
+
+
+def summary(interval: Interval) -> dict[str, float]:
+    """An interval as JSON."""
+    return {"median": interval.median, "low": interval.low, "high": interval.high, "confidence": interval.confidence}
+
+
+def measure(shards: str, arguments: argparse.Namespace) -> dict[str, object]:
+    """Choose the peer, run the rounds, print and return the result."""
+    paths = expand_urls(shards)
+    streamaug(["index", shards])
+    chosen, tried = fastest_peer(paths, arguments)
+    for configuration, speed in tried.items():
+        print(f"plain DALI, {configuration}: {speed:.0f} images/s")
+    works: dict[str, Work] = {
+        "DALI": PlainDali(paths, arguments, True, chosen),
+        "DALI, no antialias": PlainDali(paths, arguments, False, chosen),
+        "streamaug": Streamaug(shards, arguments, True),
+        "streamaug, no antialias": Streamaug(shards, arguments, False),
+    }
+    samples = interleaved(works, arguments.rounds)
+    result: dict[str, object] = {
+        "question": "images/s of recipes.imagenet_train against plain DALI",
+        "images": ShardSet.open(shards).num_samples,
+        "settings": {"size": arguments.size, "batch_size": arguments.batch_size, "threads": arguments.threads},
+        "peer": {"chosen": name_of(chosen), "tried": tried},
+        "images_per_second": {n: [s.images_per_second for s in rows] for n, rows in samples.items()},
+        "cpu_ms_per_image": {n: [s.cpu_ms for s in rows] for n, rows in samples.items()},
+    }
+    ratios = {}
+    for name, peer in (
+        ("streamaug", "DALI"),
+        ("streamaug, no antialias", "DALI"),
+        ("streamaug, no antialias", "DALI, no antialias"),
+    ):
+        clock, cpu = ratio(samples, name, peer)
+        print(f"{name} / {peer}: {clock} by the clock, {cpu} by CPU time")
+        ratios[f"{name} / {peer}"] = {"clock": summary(clock), "cpu": summary(cpu)}
+    return {**result, "ratios": ratios}
+
+
+def main() -> int:
+    """Measure and write benchmarks/results/loader.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", help="local shards; default: the real images beside the checkout, else drawn ones")
+    parser.add_argument("--images", type=int, default=2000, help="how many to write where no shards are given")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--result", default="loader", help="name of the file in benchmarks/results")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        shards = arguments.shards
+        if shards is None:
+            shards = (real_shards if REAL.exists() else drawn_shards)(Path(folder), arguments.images)
+        print(save(arguments.result, measure(shards, arguments)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
