@@ -1,0 +1,136 @@
+"""Images/s from JPEG bytes to normalised 224² tensors, against the loaders that people use, on the same shards.
+
+In: shards (default: the real images beside the checkout, about 2,000) and a virtual environment of the peers' own,
+since they need other versions than this project does:
+
+    python3 -m venv /elsewhere/peers && /elsewhere/peers/bin/pip install torch torchvision timm webdataset \\
+        albumentationsx opencv-python-headless spdl        # SPDL needs FFmpeg's libraries as well
+    python benchmarks/augment.py --peers /elsewhere/peers/bin/python --recipe crop_flip heavy trivial_augment
+
+Out: a table, and benchmarks/results/augment-<recipe>.json. Every peer is a process of its own with two workers or
+threads; rounds are interleaved, ratios taken within a round. A peer that does not start is named, and left out.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from harness import interleaved, ratio, save
+from loader import REAL, drawn_shards, real_shards
+from webdataset.shardlists import expand_urls
+
+from streamaug.cli import main as streamaug
+
+PEERS = Path(__file__).resolve().parent / "peers"
+#: For each recipe: ours, and {peer: whether it runs in the peers' environment}.
+RECIPES = {
+    "crop_flip": (
+        {"streamaug": "crop_flip", "streamaug, antialias=False": "crop_flip_one_warp"},
+        [
+            "dali_operators",
+            "torchvision_pillow",
+            "timm_transforms",
+            "torchvision_v2",
+            "albumentations_cv2",
+            "spdl_threads",
+        ],
+    ),
+    "heavy": ({"streamaug": "heavy"}, ["dali_operators", "torchvision_v2", "albumentations_cv2"]),
+    "trivial_augment": ({"streamaug": "trivial_augment"}, ["dali_operators", "torchvision_v2"]),
+}
+
+
+class Peer:
+    """A peer's process: asked for an epoch by a line, it answers with one."""
+
+    def __init__(self, python: str, program: str, recipe: str, threads: int, shards: list[str]) -> None:
+        command = [python, "-W", "ignore", str(PEERS / f"{program}.py"), recipe, str(threads), *shards]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.about = str(self._answer()["about"])
+
+    def epoch(self) -> int:
+        """One epoch; its number of images."""
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return int(self._answer()["images"])
+
+    def _answer(self) -> dict[str, object]:
+        line = self._process.stdout.readline()
+        if not line.startswith("{"):
+            self.close()
+            reason = self._process.stderr.read().strip().splitlines()[-1:] or [line]
+            raise RuntimeError(f"the peer ended: {reason[0]}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+
+def compare(recipe: str, python: str | None, shards: list[str], threads: int, rounds: int) -> None:
+    ours, others = RECIPES[recipe]
+    peers: dict[str, Peer] = {}
+    for name, own in ours.items():
+        peers[name] = Peer(sys.executable, "ours", own, threads, shards)
+    for program in others:
+        interpreter = sys.executable if program == "dali_operators" else python
+        if interpreter is None:
+            print(f"left out: {program}, for want of --peers")
+            continue
+        try:
+            peers[program] = Peer(interpreter, program, recipe, threads, shards)
+        except RuntimeError as error:
+            print(f"left out: {program}, {error}")
+    try:
+        works: dict[str, Callable[[], int]] = {name: peer.epoch for name, peer in peers.items()}
+        samples = interleaved(works, rounds)
+    finally:
+        for peer in peers.values():
+            peer.close()
+    speeds = {name: statistics.median(one.images_per_second for one in rows) for name, rows in samples.items()}
+    ratios = {}
+    for name in ours:
+        for peer in peers:
+            if peer not in ours:
+                ratios[f"{name} / {peer}"] = clock = ratio(samples, name, peer)[0]
+                print(f"{recipe}: {name} {speeds[name]:.0f}, {peer} {speeds[peer]:.0f} images/s, ratio {clock}")
+    result = {
+        "recipe": recipe,
+        "threads": threads,
+        "rounds": rounds,
+        "about": {name: peer.about for name, peer in peers.items()},
+        "images_per_second": {name: [one.images_per_second for one in rows] for name, rows in samples.items()},
+        "ratios": {name: [one.median, one.low, one.high, one.confidence] for name, one in ratios.items()},
+    }
+    print(f"wrote {save(f'augment-{recipe}', result)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", nargs="+", choices=tuple(RECIPES), default=list(RECIPES))
+    parser.add_argument("--peers", help="the interpreter of the peers' virtual environment")
+    parser.add_argument("--shards", nargs="+", help="local tars with .idx files beside them")
+    parser.add_argument("--images", type=int, default=2000, help="images of the default shards")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        shards = args.shards
+        if shards is None:
+            pattern = (real_shards if REAL.exists() else drawn_shards)(Path(folder), args.images)
+            streamaug(["index", pattern])
+            shards = list(expand_urls(pattern))
+        for recipe in args.recipe:
+            compare(recipe, args.peers, shards, args.threads, args.rounds)
+
+
+if __name__ == "__main__":
+    main()
