@@ -44,20 +44,22 @@ class _Files(BaseHTTPRequestHandler):
         if not path.is_file():
             self.send_error(404)
             return
-        data = path.read_bytes()
+        status = path.stat()
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        first, last = 0, len(data) - 1
+        first, last = 0, status.st_size - 1
         if wanted:
             first, last = int(wanted[1]), min(int(wanted[2] or last), last)
         self.send_response(206 if wanted else 200)
-        self.send_header("ETag", f'"{path.stat().st_mtime_ns:x}-{len(data):x}"')
-        self.send_header("Last-Modified", self.date_time_string(int(path.stat().st_mtime)))
+        self.send_header("ETag", f'"{status.st_mtime_ns:x}-{status.st_size:x}"')
+        self.send_header("Last-Modified", self.date_time_string(int(status.st_mtime)))
         if wanted:
-            self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+            self.send_header("Content-Range", f"bytes {first}-{last}/{status.st_size}")
         self.send_header("Content-Length", str(last + 1 - first))
         self.end_headers()
         if body:
-            self.wfile.write(data[first : last + 1])
+            with path.open("rb") as file:
+                file.seek(first)
+                self.wfile.write(file.read(last + 1 - first))
 
 
 class _Proxy(BaseHTTPRequestHandler):

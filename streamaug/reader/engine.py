@@ -40,7 +40,8 @@ class BatchReader:
         """The batches of a pass. Closing the generator ends its threads."""
         share, order = self._share, self._order
         upcoming = wants(order, share, epoch_pass.epoch, epoch_pass.start, epoch_pass.num_batches)
-        fetcher = Fetcher(self._shards.storage, threads=self._threads())
+        extra = sum(shard.num_bytes for shard in self._shards.shards) // (100 * share.world_size)
+        fetcher = Fetcher(self._shards.storage, threads=self._threads(), extra_bytes=extra)
         try:
             prefetcher = Prefetcher(
                 self._shards,

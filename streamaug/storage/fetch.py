@@ -48,10 +48,11 @@ class _Request:
 
 @dataclass(slots=True)
 class _Pace:
-    """How long ranges take, and how many bytes may still be asked for twice."""
+    """How long ranges take; how many bytes may still be asked for twice, and what share of each range adds to them."""
 
+    share: float
+    allowance: float
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    allowance: float = 0.0
 
     def patience(self) -> float:
         """Seconds after which a range is a straggler; infinite while too few are known."""
@@ -67,14 +68,13 @@ class Fetcher:
     Args:
         storage: Where the bytes come from.
         threads: Requests in flight at once, at least 1.
-        extra_bytes: Bytes that may be asked for twice beyond 1% of those asked for so far, for a caller that knows
-            how much it is going to ask for.
+        extra_bytes: Bytes that may be asked for twice; None: 1% of those asked for so far.
 
     Raises:
         ValueError: If `threads` is less than 1.
     """
 
-    def __init__(self, storage: Storage, *, threads: int, extra_bytes: int = 0) -> None:
+    def __init__(self, storage: Storage, *, threads: int, extra_bytes: int | None = None) -> None:
         if threads < 1:
             raise ValueError(f"threads: must be at least 1, got {threads}. Pass 1 or more.")
         self._storage = storage
@@ -86,7 +86,7 @@ class Fetcher:
         self._idle = 0
         self._closed = False
         self._cancelled = threading.Event()
-        self._pace = _Pace(allowance=extra_bytes)
+        self._pace = _Pace(share=_EXTRA_SHARE if extra_bytes is None else 0.0, allowance=extra_bytes or 0)
         self.hedged_requests = 0
         self.hedged_bytes = 0
 
@@ -137,7 +137,7 @@ class Fetcher:
             self._waiting.append(request)
             wanted = len(self._waiting)
             if request.again is not None:
-                self._pace.allowance += _EXTRA_SHARE * request.size
+                self._pace.allowance += self._pace.share * request.size
                 wanted += 1  # one that watches for stragglers
             self._changed.notify()
             if self._idle < wanted and len(self._threads) < self._limit:

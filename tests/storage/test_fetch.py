@@ -185,12 +185,23 @@ def test_a_straggler_is_asked_for_again_and_the_first_answer_counts(remote, tmp_
 def test_extra_requests_keep_to_their_budget(remote):
     folder, data = remote
     with http_proxy(folder, stalls(8), stall_seconds=2.5) as (proxy, base):
-        fetcher = Fetcher(Storage(StorageOptions(deadline=20)), threads=12, extra_bytes=1500)
+        fetcher = Fetcher(Storage(StorageOptions(deadline=20)), threads=12, extra_bytes=2500)
         futures = [fetcher.submit(f"{base}/a.tar", i * 1000, i * 1000 + 1000) for i in range(100)]
         assert all(bytes(f.result(20)) == data[i * 1000 : i * 1000 + 1000] for i, f in enumerate(futures))
         assert fetcher.hedged_requests == 2
-        assert fetcher.hedged_bytes == 2000 <= 1500 + 0.01 * 100 * 1000
+        assert fetcher.hedged_bytes == 2000
         assert proxy.requests["GET"] == 102
+        fetcher.close()
+
+
+def test_without_a_budget_it_is_one_percent_of_what_was_asked_for(remote):
+    folder, _ = remote
+    with http_proxy(folder, stalls(8), stall_seconds=2.5) as (proxy, base):
+        fetcher = Fetcher(Storage(StorageOptions(deadline=20)), threads=12)
+        futures = [fetcher.submit(f"{base}/a.tar", i * 1000, i * 1000 + 1000) for i in range(130)]
+        assert all(len(f.result(20)) == 1000 for f in futures)
+        assert fetcher.hedged_requests == 1
+        assert proxy.requests["GET"] == 131
         fetcher.close()
 
 
