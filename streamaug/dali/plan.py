@@ -140,7 +140,7 @@ class _BatchPlanner:
             if number == geometry.lead - 1:
                 parts.lead, parts.lead_height, parts.lead_width = total, height, width
             if operation.shows() is not None:
-                parts.bordered |= selected
+                parts.bordered |= selected & (matrix != np.eye(3)).any(axis=(1, 2))
         parts.total = total
         return parts
 
