@@ -2,6 +2,7 @@
 
 from streamaug.ops.affine import Affine
 from streamaug.ops.annotations import Annotations
+from streamaug.ops.auto_augment import AutoAugment
 from streamaug.ops.base import Arguments, Border, Geometric, Operation, Photometric, StaticFrame
 from streamaug.ops.center_crop import CenterCrop
 from streamaug.ops.color_jitter import ColorJitter
@@ -17,7 +18,9 @@ from streamaug.ops.jpeg_artifacts import JpegArtifacts
 from streamaug.ops.motion_blur import MotionBlur
 from streamaug.ops.output import Output
 from streamaug.ops.perspective import Perspective
+from streamaug.ops.policy import Policy
 from streamaug.ops.posterize import Posterize
+from streamaug.ops.rand_augment import RandAugment
 from streamaug.ops.random_resized_crop import RandomResizedCrop
 from streamaug.ops.resize import Resize
 from streamaug.ops.resize_shortest import ResizeShortest
@@ -26,6 +29,7 @@ from streamaug.ops.rotate_crop import RotateCrop
 from streamaug.ops.salt_and_pepper import SaltAndPepper
 from streamaug.ops.shot_noise import ShotNoise
 from streamaug.ops.solarize import Solarize
+from streamaug.ops.trivial_augment_wide import TrivialAugmentWide
 from streamaug.ops.vertical_flip import VerticalFlip
 
 __all__ = [
@@ -33,6 +37,7 @@ __all__ = [
     "Affine",
     "Annotations",
     "Arguments",
+    "AutoAugment",
     "Border",
     "CenterCrop",
     "ColorJitter",
@@ -51,7 +56,9 @@ __all__ = [
     "Output",
     "Perspective",
     "Photometric",
+    "Policy",
     "Posterize",
+    "RandAugment",
     "RandomResizedCrop",
     "Resize",
     "ResizeShortest",
@@ -61,5 +68,6 @@ __all__ = [
     "ShotNoise",
     "Solarize",
     "StaticFrame",
+    "TrivialAugmentWide",
     "VerticalFlip",
 ]
