@@ -6,6 +6,7 @@ In: an `EncodedBatch`. Out: a `Job`, which is kept until its batch is delivered,
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,8 @@ class Preparer:
             batch = replace(batch, problems)
         good = [header for header in headers if isinstance(header, Header)]
         plan = self._planner.plan(good, batch.origin, batch.attempts)
-        images = [np.frombuffer(data, np.uint8) for data in batch.data]
-        arrays = (images, *plan.feeds.values())
+        wrap = import_module("nvidia.dali.tensors").TensorCPU  # what `external_source` would make of any buffer
+        arrays = ([wrap(data) for data in batch.data], *plan.feeds.values())
         return Job(batch, self, good, plan, None if targets is None else torch.from_numpy(targets), arrays)
 
 

@@ -119,7 +119,7 @@ def symmetric_range(operation: Operation, field: str, *, limit: float) -> None:
     value = getattr(operation, field)
     if _is_number(value) and value < 0:
         raise refuse(operation, field, "one number d means (-d, d) and must not be negative", f"Write {-value}.")
-    _range(operation, field, (-value, value) if _is_number(value) else value, -limit, limit)
+    _range(operation, field, (0.0 - value, value) if _is_number(value) else value, -limit, limit)
 
 
 def factor_range(operation: Operation, field: str) -> None:
