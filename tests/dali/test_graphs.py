@@ -21,6 +21,22 @@ _OPERATIONS = {
     "Perspective": ops.Perspective(),
     "ColorJitter": ops.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, probability=0.8),
     "GaussianBlur": ops.GaussianBlur(probability=0.5),
+    "MotionBlur": ops.MotionBlur(probability=0.5),
+    "Grayscale": ops.Grayscale(),
+    "Solarize": ops.Solarize(probability=0.5),
+    "Posterize": ops.Posterize(probability=0.5),
+    "Equalize": ops.Equalize(probability=0.5),
+    "GaussianNoise": ops.GaussianNoise(probability=0.5),
+    "SaltAndPepper": ops.SaltAndPepper(probability=0.5),
+    "ShotNoise": ops.ShotNoise(),
+    "JpegArtifacts": ops.JpegArtifacts(quality=(50, 100), probability=0.5),
+    "Erase": ops.Erase(count=2),
+    "Erase, mean": ops.Erase(fill="mean"),
+    "Erase, noise": ops.Erase(fill="noise", size=16),
+    "GridMask": ops.GridMask(probability=0.5),
+    "RandAugment": ops.RandAugment(probability=0.5),
+    "TrivialAugmentWide": ops.TrivialAugmentWide(),
+    "AutoAugment": ops.AutoAugment(),
 }
 _RECIPES |= {
     name: Recipe(
