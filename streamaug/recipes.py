@@ -40,7 +40,7 @@ def imagenet_train(
         flip: Chance of a horizontal flip.
         jitter: Strength d of a `ColorJitter(brightness=d, contrast=d, saturation=d)`, or an operation of your own.
         policy: `ops.RandAugment()`, `ops.TrivialAugmentWide()`, `ops.AutoAugment()`, or None.
-        erase: Chance of an `Erase`.
+        erase: Chance of an `Erase` of 2% to 33% of the area, filled with the mean colour of each image.
         dtype: Of the images; all but uint8 are normalised with ImageNet's mean and standard deviation.
 
     Raises:
@@ -58,7 +58,7 @@ def imagenet_train(
     elif jitter is not None:
         operations.append(ops.ColorJitter(brightness=jitter, contrast=jitter, saturation=jitter))
     if erase:
-        raise RecipeError(f"imagenet_train.erase: cannot be done yet, got {erase!r}. Write 0.0.")
+        operations.append(ops.Erase(fill="mean", probability=erase))
     return Recipe(operations, output=_output(dtype))
 
 
