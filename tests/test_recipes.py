@@ -1,6 +1,7 @@
 """The ready-made recipes hold what they are asked for."""
 
 import pytest
+
 from streamaug import RecipeError, ops, recipes
 
 
