@@ -2,13 +2,15 @@
 
 Plain DALI is its own WebDataset reader with index files, its own random crop, resize and flip, and the same float32
 NCHW output handed to torch. It is tried in several configurations first, and the fastest is the peer. Neither side
-trains: a batch is taken, and the next one asked for.
+trains: a batch is taken, and the next one asked for. Both run on from round to round, across the borders of epochs; the
+batches that were prepared while the others had their turn are taken before the clock starts.
 
     python benchmarks/loader.py --rounds 9
     python benchmarks/loader.py --shards '/data/train-{000000..000007}.tar'
 """
 
 import argparse
+import collections
 import itertools
 import statistics
 import sys
@@ -32,6 +34,8 @@ from streamaug.recipes import IMAGENET_MEAN, IMAGENET_STD
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "imagenet-sample"
 Work = Callable[[], int]
+#: Batches before the clock starts: more than either side prefetches.
+WARM = 8
 #: Ways to run the peer, tried before the rounds: executor, how batches reach torch, batches prefetched.
 CONFIGURATIONS = [(True, "dlpack", 2), (True, "dlpack", 3), (True, "iterator", 2), (False, "iterator", 2)]
 
@@ -96,7 +100,7 @@ class PlainDali:
             seed=1,
         )
         self._pipeline.build()
-        self._steps = self._pipeline.epoch_size("reader") // arguments.batch_size
+        self._steps = arguments.batches
         self._batches = self._dlpack() if handover == "dlpack" else self._iterator()
 
     def _dlpack(self) -> Iterator[torch.Tensor]:
@@ -110,22 +114,37 @@ class PlainDali:
         ):
             yield batch["images"]
 
+    def warm(self) -> None:
+        """Take what was prepared while others had their turn, and come up to speed."""
+        collections.deque(itertools.islice(self._batches, WARM), maxlen=0)
+
     def __call__(self) -> int:
-        """One epoch's worth of batches; returns the number of images."""
+        """So many batches, on from where the last call stopped; returns the number of images."""
         return sum(len(images) for images in itertools.islice(self._batches, self._steps))
 
 
 class Streamaug:
-    """Ours: an epoch a call, start and end of the pass included, labels parsed."""
+    """Ours, likewise: epoch after epoch, the borders between them included, labels parsed."""
 
     def __init__(self, shards: str, arguments: argparse.Namespace, antialias: bool) -> None:
         reader = ShardReader(ShardSet.open(shards), batch_size=arguments.batch_size, seed=1)
         recipe = recipes.imagenet_train(size=arguments.size, antialias=antialias)
         self._pipe: Augmenter = reader.augment(recipe, device="cpu", num_threads=arguments.threads)
+        self._steps = arguments.batches
+        self._batches = self._epochs()
+
+    def _epochs(self) -> Iterator[torch.Tensor]:
+        while True:
+            for batch in self._pipe:
+                yield batch.images
+
+    def warm(self) -> None:
+        """Take what was prepared while others had their turn, and come up to speed."""
+        collections.deque(itertools.islice(self._batches, WARM), maxlen=0)
 
     def __call__(self) -> int:
-        """One epoch; returns the number of images."""
-        return sum(len(batch.images) for batch in self._pipe)
+        """So many batches, on from where the last call stopped; returns the number of images."""
+        return sum(len(images) for images in itertools.islice(self._batches, self._steps))
 
 
 def name_of(configuration: tuple[bool, str, int]) -> str:
@@ -190,7 +209,8 @@ def main() -> int:
     """Measure and write benchmarks/results/loader.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", help="local shards; default: the real images beside the checkout, else drawn ones")
-    parser.add_argument("--images", type=int, default=2000, help="how many to write where no shards are given")
+    parser.add_argument("--images", type=int, default=8000, help="how many to write where no shards are given")
+    parser.add_argument("--batches", type=int, default=48, help="timed in each round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=64)

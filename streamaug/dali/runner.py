@@ -83,6 +83,8 @@ class Runner:
 
     def drain(self) -> None:
         """Wait for everything that was submitted, and drop it."""
+        if self._pipeline._pipe is None:  # the interpreter ends, and DALI has freed its pipelines already
+            self._alive.clear()
         while self._alive:
             self.collect()
 

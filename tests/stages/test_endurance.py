@@ -94,6 +94,23 @@ def test_programs_end_within_five_seconds_and_say_why(uneven, end, number, code)
         assert "an error of the user" in stderr
 
 
+LEFT = """
+    import sys
+    import streamaug as sa
+    from streamaug import recipes
+
+    reader = sa.ShardReader(sa.ShardSet.open(sys.argv[1]), batch_size=32, lanes=16, window=64)
+    stream = iter(reader.augment(recipes.imagenet_train(size=64), device="cpu"))
+    print(next(stream).origin.step)
+"""
+
+
+def test_a_program_that_ends_in_the_middle_of_a_pass_ends_quietly(uneven):
+    command = [sys.executable, "-c", textwrap.dedent(LEFT), uneven[0]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
 def test_an_error_in_the_loop_ends_the_threads_once_its_traceback_is_gone(uneven):
     before = set(threading.enumerate())
     reader = sa.ShardReader(sa.ShardSet.open(uneven[0]), batch_size=32, lanes=16, window=64)
