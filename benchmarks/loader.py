@@ -61,14 +61,19 @@ def drawn_shards(folder: Path, images: int) -> str:
 
 
 @pipeline_def
-def plain_pipeline(paths: list[str], size: int, antialias: bool) -> Any:
+def plain_pipeline(paths: list[str], size: int, antialias: bool, device: str) -> Any:
     """What DALI's own documentation does for ImageNet, on WebDataset shards."""
     indexes = [str(Path(path).with_suffix(".idx")) for path in paths]
     jpegs, _ = fn.readers.webdataset(
         paths=paths, index_paths=indexes, ext=["jpg", "cls"], random_shuffle=True, initial_fill=1024, name="reader"
     )
     images = fn.decoders.image_random_crop(
-        jpegs, random_area=[0.08, 1.0], random_aspect_ratio=[3 / 4, 4 / 3], num_attempts=10, output_type=types.RGB
+        jpegs,
+        device="mixed" if device == "gpu" else "cpu",
+        random_area=[0.08, 1.0],
+        random_aspect_ratio=[3 / 4, 4 / 3],
+        num_attempts=10,
+        output_type=types.RGB,
     )
     images = fn.resize(images, size=[size, size], interp_type=types.INTERP_LINEAR, antialias=antialias)
     return fn.crop_mirror_normalize(
@@ -92,9 +97,10 @@ class PlainDali:
             paths,
             arguments.size,
             antialias,
+            arguments.device,
             batch_size=arguments.batch_size,
             num_threads=arguments.threads,
-            device_id=None,
+            device_id=0 if arguments.device == "gpu" else None,
             prefetch_queue_depth=prefetch,
             exec_dynamic=dynamic,
             seed=1,
@@ -105,7 +111,8 @@ class PlainDali:
 
     def _dlpack(self) -> Iterator[torch.Tensor]:
         while True:
-            (images,) = self._pipeline.run()
+            stream = torch.cuda.current_stream() if torch.cuda.is_available() else None
+            (images,) = self._pipeline.run(stream)
             yield torch.from_dlpack(images.as_tensor())
 
     def _iterator(self) -> Iterator[torch.Tensor]:
@@ -120,7 +127,7 @@ class PlainDali:
 
     def __call__(self) -> int:
         """So many batches, on from where the last call stopped; returns the number of images."""
-        return sum(len(images) for images in itertools.islice(self._batches, self._steps))
+        return counted(itertools.islice(self._batches, self._steps))
 
 
 class Streamaug:
@@ -129,7 +136,7 @@ class Streamaug:
     def __init__(self, shards: str, arguments: argparse.Namespace, antialias: bool) -> None:
         reader = ShardReader(ShardSet.open(shards), batch_size=arguments.batch_size, seed=1)
         recipe = recipes.imagenet_train(size=arguments.size, antialias=antialias)
-        self._pipe: Augmenter = reader.augment(recipe, device="cpu", num_threads=arguments.threads)
+        self._pipe: Augmenter = reader.augment(recipe, device=arguments.device, num_threads=arguments.threads)
         self._steps = arguments.batches
         self._batches = self._epochs()
 
@@ -144,7 +151,15 @@ class Streamaug:
 
     def __call__(self) -> int:
         """So many batches, on from where the last call stopped; returns the number of images."""
-        return sum(len(images) for images in itertools.islice(self._batches, self._steps))
+        return counted(itertools.islice(self._batches, self._steps))
+
+
+def counted(batches: Iterator[torch.Tensor]) -> int:
+    """The images of the batches, when they are all there."""
+    images = sum(len(batch) for batch in batches)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return images
 
 
 def name_of(configuration: tuple[bool, str, int]) -> str:
@@ -188,7 +203,12 @@ def measure(shards: str, arguments: argparse.Namespace) -> dict[str, object]:
     result: dict[str, object] = {
         "question": "images/s of recipes.imagenet_train against plain DALI",
         "images": ShardSet.open(shards).num_samples,
-        "settings": {"size": arguments.size, "batch_size": arguments.batch_size, "threads": arguments.threads},
+        "settings": {
+            "device": arguments.device,
+            "size": arguments.size,
+            "batch_size": arguments.batch_size,
+            "threads": arguments.threads,
+        },
         "peer": {"chosen": name_of(chosen), "tried": tried},
         "images_per_second": {n: [s.images_per_second for s in rows] for n, rows in samples.items()},
         "cpu_ms_per_image": {n: [s.cpu_ms for s in rows] for n, rows in samples.items()},
@@ -205,7 +225,7 @@ def measure(shards: str, arguments: argparse.Namespace) -> dict[str, object]:
     return {**result, "ratios": ratios}
 
 
-def main() -> int:
+def main(device: str = "cpu") -> int:
     """Measure and write benchmarks/results/loader.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", help="local shards; default: the real images beside the checkout, else drawn ones")
@@ -215,7 +235,8 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--result", default="loader", help="name of the file in benchmarks/results")
+    parser.add_argument("--result", default="loader" if device == "cpu" else device)
+    parser.set_defaults(device=device)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         shards = arguments.shards
