@@ -22,49 +22,36 @@ def as_numpy(values: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
     return np.asarray(values).astype(dtype, copy=False)
 
 
-def shares_memory(tensor: torch.Tensor, other: torch.Tensor) -> bool:
-    """True if both are the same elements at the same addresses."""
-    return (
-        tensor.data_ptr() == other.data_ptr()
-        and tensor.shape == other.shape
-        and tensor.stride() == other.stride()
-        and tensor.dtype == other.dtype
-        and tensor.device == other.device
-    )
-
-
-def pixels_and_result(images: ArrayLike, out: ArrayLike | None) -> tuple[torch.Tensor, torch.Tensor, ArrayLike]:
-    """Tensors to read from and to write to, and what to return to the user.
+def result_to_work_on(images: ArrayLike, out: ArrayLike | None) -> tuple[ArrayLike, torch.Tensor]:
+    """What to return to the user, holding the images' pixels, and a tensor over its memory.
 
     Args:
         images: (B, C, H, W), array or tensor; never written to unless it is `out`.
-        out: Where to write, of the same kind, shape and dtype; None: new memory.
+        out: Where the result goes, of the same kind, shape and dtype; None: new memory.
 
     Raises:
         ValueError: If `out` does not match `images` or cannot be written.
     """
-    if out is not None:
-        matches = isinstance(out, torch.Tensor) == isinstance(images, torch.Tensor)
-        if not matches or out.shape != images.shape or out.dtype != images.dtype:
-            raise ValueError(
-                f"out: must have the type, shape and dtype of images ({_describe(images)}), got {_describe(out)}. "
-                "Pass out=images to work in place, or leave it out."
-            )
-    if isinstance(images, torch.Tensor):
-        destination = torch.empty_like(images) if out is None else out
-        if not isinstance(destination, torch.Tensor):
-            raise TypeError(f"out: must be a tensor, got {type(destination).__name__}. Pass out=images.")
-        return images, destination, destination
-    if isinstance(out, np.ndarray) and not out.flags.writeable:
-        raise ValueError("out: must be writable, got a read-only array. Leave it out, to get a new array.")
     if out is None:
-        # One copy that is then worked on in place: from_numpy() refuses read-only and negative-strided arrays.
-        out = np.array(images)
-        tensor = torch.from_numpy(out)
-        return tensor, tensor, out
-    destination = torch.from_numpy(out)
-    source = destination if out is images else torch.from_numpy(np.array(images))
-    return source, destination, out
+        out = images.clone() if isinstance(images, torch.Tensor) else np.array(images)
+    elif type(out) is not type(images) or out.shape != images.shape or out.dtype != images.dtype:
+        raise ValueError(
+            f"out: must have the type, shape and dtype of images ({_describe(images)}), got {_describe(out)}. "
+            "Pass out=images to work in place, or leave it out."
+        )
+    elif isinstance(out, torch.Tensor) and isinstance(images, torch.Tensor):
+        if not _same_memory(images, out):
+            out.copy_(images)
+    elif isinstance(out, np.ndarray):
+        if not out.flags.writeable or min(out.strides, default=0) < 0:
+            raise ValueError("out: must be writable and not reversed. Leave it out, to get a new array.")
+        if out is not images:
+            np.copyto(out, images)
+    return out, out if isinstance(out, torch.Tensor) else torch.from_numpy(out)
+
+
+def _same_memory(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    return tensor is other or (tensor.data_ptr() == other.data_ptr() and tensor.stride() == other.stride())
 
 
 def _describe(images: ArrayLike) -> str:
