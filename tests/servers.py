@@ -3,6 +3,7 @@
 The proxy sits before either of them, counts what passes, and asks a function for each request what to do to it.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -144,6 +145,7 @@ class Proxy:
     def __init__(self, upstream, fault=lambda method, path, number: None, stall_seconds=3.0):
         self.upstream, self.fault, self.stall_seconds = upstream, fault, stall_seconds
         self.requests, self.paths, self.faults, self.bytes = Counter(), Counter(), Counter(), 0
+        self.all_bytes = 0
         self.stopped, self._lock = threading.Event(), threading.Lock()
 
     def note(self, method, path):
@@ -158,6 +160,7 @@ class Proxy:
 
     def sent(self, path, count):
         with self._lock:
+            self.all_bytes += count
             if path.endswith(".tar"):
                 self.bytes += count
 
@@ -216,44 +219,64 @@ def weed():
 @contextmanager
 def seaweedfs():
     """SeaweedFS with an S3 gateway; gives its (host, port). Credentials: KEY, SECRET; buckets appear when used."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(8)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "s3.json")
         identity = {"name": "t", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
         config.write_text(json.dumps({"identities": [identity]}))
-        names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
-        arguments = [f"-{name}={port}" for name, port in zip((*names, "s3.port", "s3.port.grpc"), ports, strict=True)]
-        fixed = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.config={config}"]
-        fixed += ["-s3.port.iceberg=0", "-s3.autoCreateBucket=true", "-volume.max=20", "-master.volumeSizeLimitMB=256"]
-        fixed += ["-master.telemetry=false", "-volume.minFreeSpacePercent=0"]
-        with Path(folder, "log").open("wb") as log:
-            command = [weed(), "-logtostderr=true", "server", *fixed, *arguments]
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        try:
-            _wait_for(ports[6], process)
-            yield "127.0.0.1", ports[6]
-        finally:
-            process.kill()
-            process.wait()
+        for attempt in range(3):
+            ports = _free_ports(8)
+            process = _start_weed(folder, config, ports)
+            try:
+                if _answers(ports[6], process):
+                    yield "127.0.0.1", ports[6]
+                    return
+            finally:
+                process.kill()
+                process.wait()
+                for port in ports:
+                    for path in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock"):
+                        path.unlink(missing_ok=True)
+            print(f"SeaweedFS did not start, attempt {attempt + 1}: {Path(folder, 'log').read_text()[-500:]}")
+        raise RuntimeError("SeaweedFS did not start")
 
 
-def _wait_for(port, process):
+def _free_ports(count):
+    """Ports that nobody listens on, below those that the system hands out to clients."""
+    ports = []
+    for port in random.SystemRandom().sample(range(20_000, 30_000), 200):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise RuntimeError("no free ports")
+
+
+def _start_weed(folder, config, ports):
+    names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
+    arguments = [f"-{name}={port}" for name, port in zip((*names, "s3.port", "s3.port.grpc"), ports, strict=True)]
+    fixed = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.config={config}"]
+    fixed += ["-s3.port.iceberg=0", "-s3.autoCreateBucket=true", "-volume.max=20", "-master.volumeSizeLimitMB=256"]
+    fixed += ["-master.telemetry=false", "-volume.minFreeSpacePercent=0"]
+    command = [weed(), "-logtostderr=true", "server", *fixed, *arguments]
+    with Path(folder, "log").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def _answers(port, process):
+    """Wait for the gateway; False if its process ends, or a minute passes."""
     until = time.monotonic() + 60
     while time.monotonic() < until and process.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
         try:
             connection.request("GET", "/healthz")
             if connection.getresponse().status == 200:
-                return
+                return True
         except (OSError, http.client.HTTPException):
             pass
         finally:
             connection.close()
         time.sleep(0.1)
-    raise RuntimeError("SeaweedFS did not start")
+    return False
 
 
 def s3_environment(monkeypatch, endpoint):
