@@ -142,7 +142,8 @@ class MixtureOrder:
         member = self._members[i]
         number, slot = divmod(int(slots[0]), member.lane_length(0))
         inner = slot * self.lanes + int(places[0]) % self.lanes
-        return self._bases[i] + member.run_members(number, inner)
+        members: Int64Array = self._bases[i] + member.run_members(number, inner)
+        return members
 
     def _member_runs(self, epoch: int, lane: int, i: int, slots: Int64Array) -> Iterator[tuple[Int64Array, Int64Array]]:
         """The runs of dataset i that the mixture's slots of a lane take, which are consecutive in its own order."""
