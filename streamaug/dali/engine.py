@@ -8,6 +8,7 @@ own, and no state that a pixel could depend on.
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 
 import torch
 
@@ -68,6 +69,8 @@ class AugmentEngine:
         self._num_threads = num_threads or usable_cores()
         self._prefetch = prefetch
         self._annotations = annotations
+        #: Boxes so far that reached beyond their image and were clipped to it.
+        self.clipped_boxes = 0
         self._preparer: Preparer | None = None
         self._runner: Runner | None = None
         self._flight: deque[Job] = deque()
@@ -209,10 +212,16 @@ class AugmentEngine:
         targets = job.targets
         if targets is not None and self._device is not None:
             targets = targets.to(images.device, non_blocking=True)
-        return Batch(
+        batch = Batch(
             images=images,
             targets=targets,
             origin=job.batch.origin,
             views=len(tensors),
             extras=job.batch.extras,
         )
+        annotator = job.preparer.annotator
+        if annotator is None:
+            return batch
+        found = annotator.transform(job.notes, job.headers, job.plan)
+        self.clipped_boxes += found.clipped
+        return replace_fields(batch, boxes=found.boxes, box_labels=found.labels, keypoints=found.keypoints)

@@ -14,9 +14,10 @@ import numpy.typing as npt
 import torch
 
 from streamaug.batch import EncodedBatch, Origin, Problem, Replace
+from streamaug.dali.annotations import Annotator, Note
 from streamaug.dali.layout import Layout
 from streamaug.dali.plan import Plan, Planner
-from streamaug.errors import BadSampleError, RecipeError, TargetError
+from streamaug.errors import BadSampleError, TargetError
 from streamaug.image_header import Header, inspect
 from streamaug.ops.annotations import Annotations
 from streamaug.ops.base import Node
@@ -34,6 +35,7 @@ class Job:
         headers: The rows' image headers.
         plan: What is done to it.
         targets: int64 (B,), None without a label component.
+        notes: The rows' annotations, empty where none are read.
         arrays: What DALI is fed: B encoded images, then the plan's feeds in order.
     """
 
@@ -42,6 +44,7 @@ class Job:
     headers: Sequence[Header]
     plan: Plan
     targets: torch.Tensor | None
+    notes: Sequence[Note]
     arrays: Sequence[Any]
 
     @property
@@ -59,9 +62,9 @@ class Preparer:
     """
 
     def __init__(self, layout: Layout, annotations: Annotations | None = None) -> None:
-        if annotations is not None:
-            raise RecipeError(f"augment.annotations: are not read yet, got {annotations!r}. Leave them out.")
         self.layout = layout
+        self.annotator = None if annotations is None else Annotator(annotations, layout)
+        self._note_component = None if annotations is None else annotations.component
         self._planner = Planner(layout)
         nothing = np.zeros(1, np.int64)
         example = Origin(0, 0, 0, 1, nothing, nothing, ("",), nothing > 0, nothing > 0)
@@ -81,7 +84,11 @@ class Preparer:
         turned = self.layout.recipe.apply_orientation
         while True:
             headers = [inspect(data, orientation=turned) for data in batch.data]
-            targets, problems = _parse_targets(batch)
+            targets, problems = _parse_targets(batch, self._note_component)
+            notes: list[Note] = []
+            if self.annotator is not None:
+                notes, malformed = self.annotator.read(batch)
+                problems |= malformed
             problems |= {row: Problem(h, BadSampleError) for row, h in enumerate(headers) if isinstance(h, str)}
             if not problems:
                 break
@@ -90,12 +97,12 @@ class Preparer:
         plan = self._planner.plan(good, batch.origin, batch.attempts)
         wrap = import_module("nvidia.dali.tensors").TensorCPU  # what `external_source` would make of any buffer
         arrays = ([wrap(data) for data in batch.data], *plan.feeds.values())
-        return Job(batch, self, good, plan, None if targets is None else torch.from_numpy(targets), arrays)
+        return Job(batch, self, good, plan, None if targets is None else torch.from_numpy(targets), notes, arrays)
 
 
-def _parse_targets(batch: EncodedBatch) -> tuple[npt.NDArray[np.int64] | None, dict[int, Problem]]:
-    """The second component as integers (B,), and the rows where it is none."""
-    if not batch.extras:
+def _parse_targets(batch: EncodedBatch, notes: str | None) -> tuple[npt.NDArray[np.int64] | None, dict[int, Problem]]:
+    """The second component as integers (B,), and the rows where it is none; no label where that is the annotation."""
+    if not batch.extras or next(iter(batch.extras)) == notes:
         return None, {}
     name, values = next(iter(batch.extras.items()))
     problems: dict[int, Problem] = {}
