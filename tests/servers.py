@@ -255,7 +255,13 @@ def _start_weed(folder, config, ports):
     names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
     arguments = [f"-{name}={port}" for name, port in zip((*names, "s3.port", "s3.port.grpc"), ports, strict=True)]
     fixed = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.config={config}"]
-    fixed += ["-s3.port.iceberg=0", "-s3.autoCreateBucket=true", "-volume.max=20", "-master.volumeSizeLimitMB=256"]
+    fixed += [
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-s3.autoCreateBucket=true",
+        "-volume.max=20",
+        "-master.volumeSizeLimitMB=256",
+    ]
     fixed += ["-master.telemetry=false", "-volume.minFreeSpacePercent=0"]
     command = [weed(), "-logtostderr=true", "server", *fixed, *arguments]
     with Path(folder, "log").open("wb") as log:

@@ -48,7 +48,7 @@ def test_importing_does_not_import_dali():
 
 
 def test_importing_takes_less_than_a_second_beyond_torch():
-    code = "import time, torch; start = time.perf_counter(); import streamaug; print(time.perf_counter() - start)"
+    code = "import time, torch; start = time.process_time(); import streamaug; print(time.process_time() - start)"
     assert min(float(run(code)) for _ in range(3)) < 1.0
 
 
