@@ -67,19 +67,7 @@ def train(
     shards: str, folder: Path, name: str, epochs: int, kill: tuple[str, signal.Signals] | None = None
 ) -> str | None:
     """Train, or go on training; returns the digest of the final weights, None where a signal came before the end."""
-    arguments = [
-        "--train",
-        shards,
-        *COMMON,
-        "--mix",
-        "both",
-        "--epochs",
-        str(epochs),
-        "--lr",
-        "0.2",
-        "--min-scale",
-        "0.35",
-    ]
+    arguments = ["--train", shards, *COMMON, *f"--mix both --epochs {epochs} --lr 0.2 --min-scale 0.5".split()]
     arguments += ["--save-every", "10", "--print-every", "8", "--checkpoint", str(folder / f"{name}.pt"), "--resume"]
     code, output = run("imagenet_train.py", *arguments, "--log-batches", str(folder / f"{name}-batches"), kill=kill)
     expected = {None: 0, signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 128 + signal.SIGTERM}
@@ -106,6 +94,8 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--images", type=int, default=2000, help="training images; a quarter of that to validate")
     args = parser.parse_args()
+    if args.epochs < 3 or args.images < 1200:
+        parser.error("--epochs, --images: the run is killed in epochs 2 and 3, so give at least 3 and 1200.")
     started, folder = time.monotonic(), args.output
     for old in ("whole-batches", "killed-batches"):
         shutil.rmtree(folder / old, ignore_errors=True)
