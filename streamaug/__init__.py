@@ -35,6 +35,7 @@ from streamaug.shards import ShardSet
 from streamaug.stages.augmenter import Augmenter, MapBatch
 from streamaug.stages.mixing import CutMix, Mixup, MixupOrCutMix
 from streamaug.stages.reader import ShardReader
+from streamaug.stages.samples import MapSamples
 from streamaug.stages.tta import TestTimeAugment
 from streamaug.storage import StorageOptions
 
@@ -47,6 +48,7 @@ __all__ = [
     "EncodedBatch",
     "IndexFormatError",
     "MapBatch",
+    "MapSamples",
     "MixPlan",
     "Mixup",
     "MixupOrCutMix",

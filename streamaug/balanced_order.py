@@ -103,8 +103,9 @@ class BalancedOrder:
             yield slots, self.sample_ids(epoch, slots * self.lanes + lane)
             start = end
 
-    def run_members(self, epoch: int, position: int) -> Int64Array:
-        """All samples of the class at a position, so that a stand-in keeps the balance."""
+    def run_members(self, epoch: int, position: int, *, wide: bool = False) -> Int64Array:
+        """All samples of the class at a position, so that a stand-in keeps the balance; wide: the same."""
+        del wide
         own = self.sample_ids(epoch, np.array([position], np.int64))
         return self._members[int(self._class_of[own[0]])]
 

@@ -134,15 +134,15 @@ class MixtureOrder:
             yield from heapq.merge(*streams, key=lambda run: int(run[0][0]))
             start = end
 
-    def run_members(self, epoch: int, position: int) -> Int64Array:
-        """All samples of the run that holds a position."""
+    def run_members(self, epoch: int, position: int, *, wide: bool = False) -> Int64Array:
+        """All samples of the run that holds a position; wide: and those around it, of the same dataset."""
         places = self._checked(np.array([position], np.int64))
         which, slots = self._taken(epoch, places)
         i = int(which[0])
         member = self._members[i]
         number, slot = divmod(int(slots[0]), member.lane_length(0))
         inner = slot * self.lanes + int(places[0]) % self.lanes
-        members: Int64Array = self._bases[i] + member.run_members(number, inner)
+        members: Int64Array = self._bases[i] + member.run_members(number, inner, wide=wide)
         return members
 
     def _member_runs(self, epoch: int, lane: int, i: int, slots: Int64Array) -> Iterator[tuple[Int64Array, Int64Array]]:

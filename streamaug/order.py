@@ -53,8 +53,8 @@ class Order(Protocol):
     def lane_runs(self, epoch: int, lane: int, start: int, stop: int) -> Iterator[tuple[Int64Array, Int64Array]]:
         """A lane's slots and samples, run by run."""
 
-    def run_members(self, epoch: int, position: int) -> Int64Array:
-        """The samples of a position's run."""
+    def run_members(self, epoch: int, position: int, *, wide: bool = False) -> Int64Array:
+        """The samples of a position's run; wide: and those around it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,16 +202,21 @@ class SampleOrder:
             yield slots, ids[slots - first]
             slot = int(slots[-1]) + 1
 
-    def run_members(self, epoch: int, position: int) -> Int64Array:
-        """All samples of the run that holds a position, in the order of the tape; without shuffle, a block of 256."""
+    def run_members(self, epoch: int, position: int, *, wide: bool = False) -> Int64Array:
+        """All samples of the run that holds a position, in the order of the tape; without shuffle, a block of 256.
+
+        Wide: 256 more on either side, as far as the lane goes.
+        """
         place = self._checked(np.array([position], np.int64))
+        more = RUN_LENGTH if wide else 0
         if not self.shuffle:
             first = int(place[0]) % self.num_samples // RUN_LENGTH * RUN_LENGTH
-            return np.arange(first, min(first + RUN_LENGTH, self.num_samples))
+            return np.arange(max(0, first - more), min(first + RUN_LENGTH + more, self.num_samples))
         lanes, slots = self._lane_slots(place)
         starts, stops = self.run_bounds(lanes, slots)
-        base = self._lane_starts[lanes[0]]
-        return self._ids(epoch, np.arange(base + starts[0], base + stops[0]))
+        base, length = self._lane_starts[lanes[0]], self._lane_lengths[lanes[0]]
+        first, last = max(0, int(starts[0]) - more), min(int(stops[0]) + more, int(length))
+        return self._ids(epoch, np.arange(base + first, base + last))
 
     def _checked(self, positions: Int64Array) -> Int64Array:
         places = np.asarray(positions, np.int64)

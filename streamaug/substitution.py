@@ -7,7 +7,7 @@ depends on seed, epoch and the bad sample alone; so every rank count and every r
 import dataclasses
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -63,21 +63,24 @@ class Substitution:
         return len(self._bad)
 
     def stand_in(self, epoch: int, position: int, attempt: int) -> int:
-        """The sample id that stands in at a position, attempt 1, 2, … up to the size of its run less one.
+        """The sample id that stands in at a position, attempt 0, 1, …: the others of its run, then those around it.
 
         Raises:
-            BadSampleError: If the run has no further sample.
+            BadSampleError: If there is no further sample.
         """
         own = self._order.sample_ids(epoch, np.array([position], np.int64))
-        members = self._order.run_members(epoch, position)
-        others = members[members != own[0]]
-        if not 1 <= attempt <= len(others):
+        others = np.setdiff1d(self._order.run_members(epoch, position), own)
+        number = attempt
+        if number >= len(others):
+            number -= len(others)
+            others = np.setdiff1d(self._order.run_members(epoch, position, wide=True), np.append(others, own))
+        if not 0 <= number < len(others):
             raise BadSampleError(
-                f"stand_in: the run of position {position} must hold a usable sample, got none in {len(others)} "
-                "others. Give the reader a larger window, or repair the shard."
+                f"stand_in: around position {position} there must be a usable sample, got none in {attempt} "
+                "attempts. Repair the shard, or read it in another order."
             )
         keys = uniform(self._order.seed, epoch, own, stream=Stream.STAND_IN, n=len(others))[0]
-        return int(others[np.argsort(keys, kind="stable")[attempt - 1]])
+        return int(others[np.argsort(keys, kind="stable")[number]])
 
     def replace(self, batch: EncodedBatch, problems: Mapping[int, Problem]) -> EncodedBatch:
         """The batch with a stand-in in each bad row; rows whose stand-in is bad too come again with the next attempt.
@@ -85,24 +88,34 @@ class Substitution:
         Raises:
             BadSampleError: If bad samples are errors, are more than allowed, or nothing can stand in.
         """
-        if not problems:
-            return batch
         origin = batch.origin
         for row, problem in sorted(problems.items()):
             self._record(int(origin.sample_ids[row]), origin.keys[row], origin.epoch, problem)
+        return self._swapped(batch, sorted(problems))
+
+    def reject(self, batch: EncodedBatch, rows: Sequence[int]) -> EncodedBatch:
+        """The same for samples that are good and not wanted: no error, and not recorded.
+
+        Raises:
+            BadSampleError: If nothing can stand in, or a stand-in is bad and bad samples are errors.
+        """
+        return self._swapped(batch, rows)
+
+    def _swapped(self, batch: EncodedBatch, rows: Sequence[int]) -> EncodedBatch:
+        if not rows:
+            return batch
+        origin = batch.origin
         data, extras = list(batch.data), {name: list(column) for name, column in batch.extras.items()}
         ids, keys, substitute = origin.sample_ids.copy(), list(origin.keys), origin.is_substitute.copy()
         attempts = np.zeros(len(keys), np.int64) if batch.attempts is None else batch.attempts.copy()
-        for row, problem in problems.items():
-            reason = problem
+        for row in rows:
             while True:
-                attempts[row] += 1
                 ids[row] = self.stand_in(origin.epoch, int(origin.positions[row]), int(attempts[row]))
+                attempts[row] += 1
                 keys[row], columns, again = self._read(int(ids[row]))
                 if again is None:
                     break
-                reason = again
-                self._record(int(ids[row]), keys[row], origin.epoch, reason)
+                self._record(int(ids[row]), keys[row], origin.epoch, again)
             data[row] = columns[0]
             for column, value in zip(extras.values(), columns[1:], strict=True):
                 column[row] = value

@@ -46,7 +46,7 @@ class Augmenter(Stage):
         )
 
     def _run(self, epoch_pass: EpochPass) -> Iterator[Batch]:
-        return self._engine.run(self._batches(epoch_pass), self._reader._replace)
+        return self._engine.run(self._batches(epoch_pass), super()._replace)
 
     def close(self) -> None:
         """End the pass under way and free the DALI pipeline."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch.utils.data.datapipes.datapipe import IterDataPipe
 
+from streamaug.batch import EncodedBatch, Problem
 from streamaug.errors import StreamaugError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from streamaug.stages.augmenter import Augmenter, MapBatch
     from streamaug.stages.mixing import CutMix, Mixup, MixupOrCutMix
     from streamaug.stages.reader import ShardReader
+    from streamaug.stages.samples import MapSamples, SampleFunction
     from streamaug.stages.tta import TestTimeAugment
     from streamaug.tta import TTAWeights
 
@@ -113,6 +115,18 @@ class Stage(IterDataPipe[Any]):
             raise TypeError(f"{type(self).__name__}: must begin with a ShardReader, got no source. Give it one.")
         return self._source._reader
 
+    def _replace(self, batch: EncodedBatch, problems: Mapping[int, Problem]) -> EncodedBatch:
+        """The batch with stand-ins in its bad rows, as this stage would have delivered them."""
+        if self._source is None:
+            raise TypeError(f"{type(self).__name__}: must begin with a ShardReader, got no source. Give it one.")
+        return self._source._replace(batch, problems)
+
+    def _reject(self, batch: EncodedBatch, rows: "Sequence[int]") -> EncodedBatch:
+        """The batch with stand-ins in the rows that a later stage does not want; no error, and not recorded."""
+        if self._source is None:
+            raise TypeError(f"{type(self).__name__}: must begin with a ShardReader, got no source. Give it one.")
+        return self._source._reject(batch, rows)
+
     def __iter__(self) -> Iterator[Any]:
         return self._reader._deliver(self)
 
@@ -167,6 +181,12 @@ class Stage(IterDataPipe[Any]):
         from streamaug.stages.augmenter import MapBatch
 
         return MapBatch(self, fn)
+
+    def map_samples(self, fn: "SampleFunction") -> "MapSamples":
+        """Relabel or reject samples before they are decoded, see `MapSamples`."""
+        from streamaug.stages.samples import MapSamples
+
+        return MapSamples(self, fn)
 
     def mixup(
         self,

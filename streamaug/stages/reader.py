@@ -2,14 +2,14 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import gcd
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from streamaug.batch import EncodedBatch, Replace
+from streamaug.batch import EncodedBatch, Problem
 from streamaug.errors import StreamaugError
 from streamaug.order import Order
 from streamaug.reader import BatchReader, Progress, Share
@@ -88,9 +88,11 @@ class ShardReader(Stage):
     def _reader(self) -> "ShardReader":
         return self
 
-    @property
-    def _replace(self) -> Replace:
-        return self._substitution.replace
+    def _replace(self, batch: EncodedBatch, problems: Mapping[int, Problem]) -> EncodedBatch:
+        return self._substitution.replace(batch, problems)
+
+    def _reject(self, batch: EncodedBatch, rows: Sequence[int]) -> EncodedBatch:
+        return self._substitution.reject(batch, rows)
 
     def _run(self, epoch_pass: EpochPass) -> Iterator[EncodedBatch]:
         return self._engine.read(epoch_pass)
@@ -136,7 +138,7 @@ class ShardReader(Stage):
         self._active.end()
 
     def stand_in(self, position: int, attempt: int) -> int:
-        """The sample id that would stand in at a position of the epoch under way, attempt 1, 2, ….
+        """The sample id that would stand in at a position of the epoch under way, attempt 0, 1, ….
 
         Raises:
             BadSampleError: If the position's run has no further sample.

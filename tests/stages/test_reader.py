@@ -303,7 +303,11 @@ def test_stand_ins_are_other_samples_of_the_run(uneven):
     one = reader(uneven[0])
     members = one._order.run_members(0, 37)
     own = one._order.sample_ids(0, np.array([37]))[0]
-    picked = [one.stand_in(37, attempt) for attempt in range(1, len(members))]
+    picked = [one.stand_in(37, attempt) for attempt in range(len(members) - 1)]
     assert sorted([*picked, own]) == sorted(members.tolist())
-    with pytest.raises(BadSampleError):
-        one.stand_in(37, len(members))
+    wide = one._order.run_members(0, 37, wide=True)
+    further = [one.stand_in(37, attempt) for attempt in range(len(members) - 1, len(wide) - 1)]
+    assert sorted([*picked, *further, own]) == sorted(wide.tolist())
+    for attempt in (-1, len(wide) - 1):
+        with pytest.raises(BadSampleError):
+            one.stand_in(37, attempt)
