@@ -14,9 +14,10 @@ from servers import KEY, SECRET, http_proxy, proxy_before, s3_environment, seawe
 from tars import pairs, write_tar
 
 from streamaug.cli import main
-from streamaug.errors import StorageError
+from streamaug.errors import ShardError, StorageError
 from streamaug.shards import ShardSet
 from streamaug.storage import Fetcher, Storage, StorageOptions
+from streamaug.storage.remote import Identity, _reason
 
 NAMES = [f"x-{i:06d}.tar" for i in range(3)]
 
@@ -365,3 +366,41 @@ def test_interrupting_a_stalled_read_ends_at_once(folder):
             future.result(10)
         assert time.monotonic() - started < 2
         fetcher.close()
+
+
+def test_an_answer_of_the_wrong_length_is_a_failed_try(folder, monkeypatch):
+    """obstore finds short bodies by itself; this is the second net, for what it might let through."""
+    data = (folder / NAMES[0]).read_bytes()
+    storage = Storage(StorageOptions(deadline=5))
+    asked = []
+
+    def read(url, start, stop):
+        asked.append(url)
+        short = len(asked) < 3
+        return memoryview(data[start : stop - short]), Identity(len(data), "etag", "")
+
+    monkeypatch.setattr(storage._stores, "read", read)
+    assert bytes(storage.read("http://h/a.tar", 10, 100)) == data[10:100]
+    assert len(asked) == 3
+
+
+def test_reasons_leave_out_what_servers_echo():
+    body = (
+        "Error performing GET http://user:planted@h/b/a.tar?X-Amz-Signature=planted in 1ms - Server returned non-2xx "
+        "status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code><AWSAccessKeyId>planted</AWSAccessKeyId>"
+    )
+    text = _reason(RuntimeError(body))
+    assert "planted" not in text
+    assert "403 Forbidden" in text
+    assert "SignatureDoesNotMatch" in text
+
+
+@pytest.mark.parametrize("label", [b"7777", b"7" * 600])
+def test_a_stale_index_of_a_remote_shard_is_an_error(folder, tmp_path, label):
+    """Only the last member differs: its size in the header does, or what follows it is elsewhere."""
+    write_tar(tmp_path / "a.tar", pairs(20))
+    main(["index", str(tmp_path / "a.tar")])
+    (tmp_path / "index.json").unlink()
+    write_tar(tmp_path / "a.tar", [*pairs(20)[:-1], (pairs(20)[-1][0], label)])
+    with http_proxy(tmp_path) as (_, base), pytest.raises(ShardError, match=r"a\.idx: must fit .*a\.tar"):
+        ShardSet.open(base + "/a.tar").index(0)

@@ -57,6 +57,12 @@ def test_every_truncation_is_an_error_that_names_shard_and_offset(shard, tmp_pat
     assert silent > 0
 
 
+def test_a_member_that_is_cut_is_named(shard):
+    shard.write_bytes(shard.read_bytes()[: scanned(shard)[6].offset + 300])
+    with pytest.raises(ShardError, match=r"got a member 'k00003\.jpg' of 703 bytes"):
+        scanned(shard)
+
+
 def test_a_broken_header_in_the_middle_is_an_error(shard):
     whole = bytearray(shard.read_bytes())
     at = scanned(shard)[12].offset - 512
