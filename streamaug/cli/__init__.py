@@ -17,6 +17,7 @@ COMMANDS = {
     "index": "write index files and the manifest beside shards",
     "check": "read shards through and report everything that is wrong with them",
     "cache": "show or clear a disk cache",
+    "preview": "draw what a recipe does to images of yours",
 }
 
 
