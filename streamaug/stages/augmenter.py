@@ -48,6 +48,11 @@ class Augmenter(Stage):
     def _run(self, epoch_pass: EpochPass) -> Iterator[Batch]:
         return self._engine.run(self._batches(epoch_pass), super()._replace)
 
+    @property
+    def clipped_boxes(self) -> int:
+        """Boxes so far that reached beyond their image and were clipped to it, with those of batches under way."""
+        return self._engine.clipped_boxes
+
     def close(self) -> None:
         """End the pass under way and free the DALI pipeline."""
         super().close()

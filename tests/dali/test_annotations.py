@@ -1,0 +1,213 @@
+"""Boxes and keypoints land where the pixels land, and what is malformed is named."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import streamaug as sa
+from streamaug import ops, recipes
+
+SIZE = (120, 180)
+COUNT = 20
+
+
+def write(path, images, notes):
+    with tarfile.open(path, "w") as tar:
+        for number, (image, note) in enumerate(zip(images, notes, strict=True)):
+            file = io.BytesIO()
+            Image.fromarray(image).save(file, "PNG")
+            text = note if isinstance(note, bytes) else json.dumps(note).encode()
+            for suffix, data in (("png", file.getvalue()), ("json", text)):
+                info = tarfile.TarInfo(f"{number:05d}.{suffix}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    return str(path)
+
+
+def read(url, operations, *, epoch=0, batch_size=COUNT, on_bad_sample="raise", **annotations):
+    shards = sa.ShardSet.open(url, components=("png", "json"))
+    reader = sa.ShardReader(
+        shards, batch_size=batch_size, seed=5, shuffle=False, tail="pad", on_bad_sample=on_bad_sample
+    )
+    reader.set_epoch(epoch)
+    recipe = sa.Recipe([ops.Resize(SIZE), *operations], output=sa.Output(dtype="uint8"))
+    (batch, *_) = reader.augment(recipe, device="cpu", annotations=sa.Annotations(**annotations))
+    return batch
+
+
+@pytest.fixture(scope="module")
+def dots(tmp_path_factory):
+    """Black images with a white disc, a keypoint at its centre and a box around it."""
+    rng = np.random.default_rng(3)
+    images, notes = [], []
+    for _ in range(COUNT):
+        height, width = rng.integers(150, 400, 2)
+        y, x = rng.uniform(0.3, 0.7, 2) * (height, width)
+        rows, columns = np.mgrid[:height, :width] + 0.5
+        disc = ((rows - y) ** 2 + (columns - x) ** 2 <= 36).astype(np.uint8) * 255
+        images.append(np.repeat(disc[..., None], 3, 2))
+        notes.append({"boxes": [[x - 6, y - 6, x + 6, y + 6]], "labels": [4], "keypoints": [[[x, y, 2]]]})
+    return write(tmp_path_factory.mktemp("dots") / "dots-000000.tar", images, notes)
+
+
+def random_stack(rng):
+    kinds = [
+        lambda: ops.HorizontalFlip(probability=rng.random()),
+        lambda: ops.VerticalFlip(probability=rng.random()),
+        lambda: ops.Rotate(degrees=float(rng.uniform(0, 60)), probability=rng.random()),
+        lambda: ops.RotateCrop(degrees=float(rng.uniform(0, 20))),
+        lambda: ops.Perspective(distortion_scale=float(rng.uniform(0, 0.4))),
+        lambda: ops.Affine(degrees=10, translate=(0.1, 0.1), scale=(0.8, 1.2), shear=(-8, 8)),
+    ]
+    return [kinds[k]() for k in rng.integers(0, len(kinds), rng.integers(1, 7))]
+
+
+def test_two_hundred_random_stacks_move_dots_and_boxes_together(dots):
+    rng = np.random.default_rng(11)
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    checked = 0
+    for number in range(200):
+        batch = read(dots, random_stack(rng), epoch=number, batch_size=4)
+        for image, points, boxes, labels in zip(
+            batch.images, batch.keypoints, batch.boxes, batch.box_labels, strict=True
+        ):
+            mass = image[0].double().numpy()
+            if not mass[2:-2, 2:-2].sum() == mass.sum() > 255 * 12:
+                continue
+            x, y, visible = points[0, 0].tolist()
+            center = (mass * columns).sum() / mass.sum(), (mass * rows).sum() / mass.sum()
+            assert np.hypot(x - center[0], y - center[1]) < 1.0
+            assert visible == 2
+            assert labels.tolist() == [4]
+            bright = np.argwhere(mass > 127)  # the edge of the disc is at half its height
+            x1, y1, x2, y2 = boxes[0].tolist()
+            assert x1 - 1 <= bright[:, 1].min()
+            assert y1 - 1 <= bright[:, 0].min()
+            assert x2 + 1 >= bright[:, 1].max() + 1
+            assert y2 + 1 >= bright[:, 0].max() + 1
+            checked += 1
+    assert checked > 200
+
+
+FRAME = np.zeros((*SIZE, 3), np.uint8)
+
+
+def one(tmp_path, note, operations=(), **options):
+    return read(write(tmp_path / "one-000000.tar", [FRAME] * 2, [note] * 2), operations, batch_size=2, **options)
+
+
+@pytest.mark.parametrize(
+    ("box_format", "normalized", "box"),
+    [
+        ("xyxy", False, [18, 12, 54, 60]),
+        ("xywh", False, [18, 12, 36, 48]),
+        ("cxcywh", False, [36, 36, 36, 48]),
+        ("xyxy", True, [0.1, 0.1, 0.3, 0.5]),
+        ("cxcywh", True, [0.2, 0.3, 0.2, 0.4]),
+    ],
+)
+def test_every_format_says_the_same_box(tmp_path, box_format, normalized, box):
+    batch = one(tmp_path, {"boxes": [box], "labels": [9]}, box_format=box_format, normalized=normalized)
+    np.testing.assert_allclose(batch.boxes[0].numpy(), [[18, 12, 54, 60]], atol=1e-4)
+    assert batch.box_labels[0].tolist() == [9]
+    assert batch.keypoints[0].shape == (0, 0, 3)
+
+
+def test_boxes_beyond_the_image_are_clipped_and_counted_and_small_ones_dropped(tmp_path):
+    note = {
+        "boxes": [[-5, 10, 40, 300], [10, 10, 10.5, 11], [500, 500, 600, 600], [1, 2, 3, 4]],
+        "labels": [1, 2, 3, 4],
+    }
+    url = write(tmp_path / "clip-000000.tar", [FRAME], [note])
+    shards = sa.ShardSet.open(url, components=("png", "json"))
+    chain = sa.ShardReader(shards, batch_size=1, shuffle=False).augment(
+        sa.Recipe([ops.Resize(SIZE)]), device="cpu", annotations=sa.Annotations()
+    )
+    batch = next(iter(chain))
+    np.testing.assert_allclose(batch.boxes[0].numpy(), [[0, 10, 40, 120], [1, 2, 3, 4]], atol=1e-4)
+    assert batch.box_labels[0].tolist() == [1, 4]
+    assert chain.clipped_boxes == 2
+
+
+def test_boxes_that_leave_the_view_are_dropped_with_their_labels_and_keypoints(tmp_path):
+    note = {
+        "boxes": [[0, 0, 20, 20], [60, 30, 120, 90]],
+        "labels": [1, 2],
+        "keypoints": [[[5, 5, 2]], [[90, 60, 1]]],
+    }
+    shift = ops.Affine(translate=(0.0, 0.0), scale=(3.0, 3.0))
+    batch = one(tmp_path, note, [shift], min_visibility=0.4)
+    assert batch.box_labels[0].tolist() == [2]
+    np.testing.assert_allclose(batch.boxes[0].numpy(), [[0, 0, 180, 120]], atol=1e-3)
+    assert batch.keypoints[0][:, 0].tolist() == [[90.0, 60.0, 1.0]]
+    assert len(one(tmp_path, note, [shift], min_visibility=0.9).boxes[0]) == 0
+
+
+def test_mirroring_exchanges_flip_pairs(tmp_path):
+    note = {"keypoints": [[[30, 20, 2], [100, 20, 1], [60, 50, 2]]]}
+    flip = [ops.HorizontalFlip(probability=1.0)]
+    plain = one(tmp_path, note, flip).keypoints[0][0].tolist()
+    paired = one(tmp_path, note, flip, flip_pairs=[(0, 1)]).keypoints[0][0].tolist()
+    assert plain == [[150, 20, 2], [80, 20, 1], [120, 50, 2]]
+    assert paired == [plain[1], plain[0], plain[2]]
+    twice = [*flip, ops.VerticalFlip(probability=1.0)]  # a half turn mirrors nothing
+    assert one(tmp_path, note, twice, flip_pairs=[(0, 1)]).keypoints[0][0].tolist() == [
+        [150, 100, 2],
+        [80, 100, 1],
+        [120, 70, 2],
+    ]
+
+
+def test_erasing_hides_keypoints(tmp_path):
+    points = [[[float(x), float(y), 2] for x in range(3, 180, 6) for y in range(3, 120, 6)]]
+    white = np.full((*SIZE, 3), 255, np.uint8)
+    url = write(tmp_path / "white-000000.tar", [white] * 8, [{"keypoints": points}] * 8)
+    batch = read(url, [ops.Erase(area=(0.1, 0.3), count=2, fill=0, probability=0.7)], batch_size=8)
+    hidden = 0
+    for image, keypoints in zip(batch.images, batch.keypoints, strict=True):
+        for x, y, visible in keypoints[0].tolist():
+            erased = bool((image[:, int(y), int(x)] == 0).all())
+            assert erased == (visible == 0)
+            hidden += erased
+    assert hidden > 100
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        (b"{not json", "no JSON"),
+        (b"[1, 2]", "must be an object"),
+        ({"boxes": [[1, 2, 3]]}, "box 0 must be four"),
+        ({"boxes": [[1, 2, 3, 4], [5, 6, float("nan"), 8]]}, "box 1 must be four"),
+        ({"boxes": [[1, 2, 3, 4], [30, 6, 10, 8]]}, "box 1 must not end"),
+        ({"boxes": {"a": 1}}, "boxes must be a list"),
+        ({"boxes": [[1, 2, 3, 4]], "labels": [1, 2]}, "a label for each of 1"),
+        ({"boxes": [[1, 2, 3, 4]], "labels": ["cat"]}, "label of box 0"),
+        ({"keypoints": [[[1, 2, 3, 4]]]}, "keypoints 0"),
+        ({"keypoints": [[[1, 2]], [[1, 2], [3, 4]]]}, "keypoints 1"),
+    ],
+)
+def test_a_malformed_annotation_is_a_bad_sample_that_names_key_and_box(tmp_path, note, words):
+    good = {"boxes": [[1, 2, 30, 40]]}
+    url = write(tmp_path / "bad-000000.tar", [FRAME] * 4, [good, note, good, good])
+    with pytest.raises(sa.BadSampleError, match=rf"'00001'.*bad-000000.*{words}"):
+        read(url, [], batch_size=4)
+    batch = read(url, [], batch_size=4, on_bad_sample="substitute")
+    assert batch.origin.is_substitute.tolist() == [False, True, False, False]
+    assert all(len(boxes) == 1 for boxes in batch.boxes)
+
+
+def test_a_missing_component_and_several_views_are_refused(tmp_path, dots):
+    shards = sa.ShardSet.open(dots, components=("png", "json"))
+    reader = sa.ShardReader(shards, batch_size=4, shuffle=False)
+    with pytest.raises(sa.RecipeError, match=r"Annotations\.component"):
+        next(
+            iter(reader.augment(sa.Recipe([ops.Resize(8)]), device="cpu", annotations=sa.Annotations(component="txt")))
+        )
+    views = recipes.imagenet_tta(views="hflip", size=32, resize=40)
+    with pytest.raises(sa.RecipeError, match="one view"):
+        next(iter(reader.augment(views, device="cpu", annotations=sa.Annotations())))
