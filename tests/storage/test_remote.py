@@ -135,6 +135,16 @@ def test_a_signed_query_is_sent_and_not_shown(folder):
         assert "planted" not in str(caught.value) + repr(caught.value.__cause__)
 
 
+@pytest.mark.parametrize("status", [403, 405, 501])
+def test_a_server_that_allows_no_head_is_asked_for_a_byte(folder, status):
+    """Signed URLs are signed for one method."""
+    with http_proxy(folder, lambda method, path, number: status if method == "HEAD" else None) as (proxy, base):
+        storage = Storage(StorageOptions(deadline=5))
+        assert storage.size(f"{base}/{NAMES[0]}") == (folder / NAMES[0]).stat().st_size
+        assert dict(proxy.requests) == {"HEAD": 1, "GET": 1}
+        assert ShardSet.open(base + "/x-{000000..000002}.tar").num_samples == 180
+
+
 def test_a_set_in_s3_is_the_set_on_disk(in_s3, folder):
     """Without any index each shard is read through once."""
     here = ShardSet.open(str(folder / "x-{000000..000002}.tar"))
