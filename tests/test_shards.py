@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tars import as_webdataset_reads, pairs, write_tar
 
+from streamaug.cli import main
 from streamaug.errors import IndexFormatError, ShardError, StorageError
 from streamaug.shards import Shard, ShardSet
 from streamaug.storage.index import group, write_index
@@ -229,6 +230,20 @@ def test_many_threads_may_ask(folder):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda i: shards.index(i % 3).offsets.tolist(), range(60)))
     assert all(found[i] == found[i % 3] for i in range(60))
+
+
+@pytest.mark.parametrize("limit", [0, 400, 1 << 20])
+def test_indexes_are_the_same_kept_or_read_again(folder, monkeypatch, limit):
+    monkeypatch.setattr("streamaug.shards._KEPT_LIMIT", limit)
+    main(["index", url(folder), "--checksum"])
+    shards = ShardSet.open(url(folder))
+    first = [shards.index(number) for number in range(3)]
+    assert {0: 0, 400: 2, 1 << 20: 3}[limit] == len(shards._kept)
+    for number in range(3):
+        again = shards.index(number)
+        assert again.keys == first[number].keys
+        for name in ("offsets", "sizes", "checksums"):
+            assert getattr(again, name).tolist() == getattr(first[number], name).tolist()
 
 
 def test_a_hundred_thousand_shards_open_with_one_read(tmp_path):

@@ -172,7 +172,7 @@ def test_index_writes_to_s3_and_opening_is_then_one_get(stored, folder, monkeypa
         shards.index(0)
         assert sum(proxy.requests.values()) == 2  # the index, and the end of the shard
         shards.index(0)
-        assert sum(proxy.requests.values()) == 3
+        assert sum(proxy.requests.values()) == 2
         here = ShardSet.open(str(folder / "x-{000000..000002}.tar"))
         assert shards.fingerprint == here.fingerprint
         for number in range(3):
