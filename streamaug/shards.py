@@ -27,7 +27,7 @@ from streamaug.storage.stale import check_fresh
 from streamaug.storage.stores import Storage
 from streamaug.storage.urls import beside, expand, index_url, is_local, last_component, shown
 
-#: Bytes of read indexes that are kept. Reading one again costs 6 µs a sample, 11 with checksums (2,000 samples, best of 9).
+#: Bytes of read indexes kept. Reading one again costs 6 µs a sample, 11 with checksums (best of 9, 2,000 samples).
 _KEPT_LIMIT = 128 << 20
 
 __all__ = ["Shard", "ShardIndex", "ShardSet"]
