@@ -5,12 +5,13 @@ draws nothing and touches no pixels.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from streamaug.errors import RecipeError
 from streamaug.ops import records
-from streamaug.ops.base import Border, Geometric, Operation, Photometric, StaticFrame
+from streamaug.ops.base import Geometric, Operation, Photometric, StaticFrame
 from streamaug.ops.output import Output
 
 _VERSION = 1
@@ -164,24 +165,34 @@ def _check_order(branch: Sequence[Operation]) -> None:
             spatial = operation
 
 
-def border(branch: Sequence[Operation]) -> Border | None:
-    """The one border of a sequence of operations, None where none can show; RecipeError where two disagree."""
-    found: Border | None = None
-    owner = ""
-    for operation in branch:
-        shown = operation.shows() if isinstance(operation, Geometric) else None
-        if shown is not None and shown.mode != "constant":
-            shown = Border(shown.mode, 0.0)
-        if shown is None or shown == found:
-            continue
-        if found is not None:
-            raise RecipeError(
-                f"Recipe.operations: the borders of all operations must agree, got {found.mode!r} with fill "
-                f"{found.fill:g} in {owner} and {shown.mode!r} with fill {shown.fill:g} in {type(operation).__name__}. "
-                "Give both the same border and fill."
-            )
-        found, owner = shown, type(operation).__name__
-    return found
+def border(branch: Sequence[Operation]) -> tuple[str, float] | None:
+    """The one (mode, fill) of a sequence of operations, None where no border can show; RecipeError where two disagree.
+
+    An operation that names none takes what another names; a fill alone names a constant border.
+    """
+    shown = [(type(operation).__name__, operation.shows()) for operation in branch if isinstance(operation, Geometric)]
+    modes: dict[str, str] = {}
+    fills: dict[float, str] = {}
+    for name, one in shown:
+        if one is not None and (one.mode is not None or one.fill is not None):
+            modes.setdefault(one.mode or "constant", name)
+            if (one.mode or "constant") == "constant" and one.fill is not None:
+                fills.setdefault(one.fill, name)
+    _one("border", modes)
+    _one("fill", fills)
+    if all(one is None for _, one in shown):
+        return None
+    return next(iter(modes), "constant"), float(next(iter(fills), 0.0))
+
+
+def _one(what: str, named: Mapping[Any, str]) -> None:
+    """Refuse values of which there must be one; `named` says which operation has which."""
+    if len(named) > 1:
+        (first, owner), (second, other) = list(named.items())[:2]
+        raise RecipeError(
+            f"Recipe.operations: the borders of all operations that name one must agree, got {what}={first!r} in "
+            f"{owner} and {second!r} in {other}. Give both the same, or leave one out."
+        )
 
 
 def resampling(branch: Sequence[Operation]) -> tuple[str, bool]:

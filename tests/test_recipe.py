@@ -6,7 +6,7 @@ import pytest
 from streamaug import geometry, ops, recipes
 from streamaug.errors import RecipeError
 from streamaug.ops.output import Output
-from streamaug.recipe import Recipe
+from streamaug.recipe import Recipe, border
 
 CROP = ops.RandomResizedCrop(64)
 
@@ -23,12 +23,12 @@ CROP = ops.RandomResizedCrop(64)
         (lambda: Recipe([CROP, ops.GaussianBlur(), ops.Rotate(degrees=5)]), "before GaussianBlur"),
         (lambda: Recipe([CROP, ops.GaussianBlur(), ops.HorizontalFlip()]), "before GaussianBlur"),
         (
-            lambda: Recipe([CROP, ops.Rotate(degrees=5), ops.Affine(border="wrap")]),
-            "borders of all operations must agree",
+            lambda: Recipe([CROP, ops.Rotate(degrees=5, border="reflect"), ops.Affine(border="wrap")]),
+            "borders of all operations that name one must agree",
         ),
         (
-            lambda: Recipe([CROP, ops.Rotate(degrees=5, fill=1), ops.Perspective()]),
-            "borders of all operations must agree",
+            lambda: Recipe([CROP, ops.Rotate(degrees=5, fill=1), ops.Perspective(fill=2)]),
+            "borders of all operations that name one must agree",
         ),
         (lambda: Recipe([CROP, ops.Resize(32, antialias=False)]), "must agree"),
         (lambda: Recipe([CROP, "flip"]), "must be operations"),
@@ -145,3 +145,15 @@ def test_a_recipe_describes_itself():
         "operation", "ResizeShortest", "view", "CenterCrop", "view", "CenterCrop", "HorizontalFlip", "output",
     ]  # fmt: skip
     assert "3×224×224" in lines[-1]
+
+
+def test_an_operation_that_names_no_border_takes_that_of_the_others():
+    for operations, expected in (
+        ([ops.Rotate(degrees=5), ops.Affine(border="wrap"), ops.Perspective()], ("wrap", 0.0)),
+        ([ops.Rotate(degrees=5), ops.Affine(fill=7)], ("constant", 7.0)),
+        ([ops.Rotate(degrees=5, border="constant"), ops.Affine(fill=7)], ("constant", 7.0)),
+        ([ops.Rotate(degrees=5), ops.Affine()], ("constant", 0.0)),
+        ([ops.RotateCrop(degrees=5)], None),
+    ):
+        assert border([CROP, *operations]) == expected
+        Recipe([CROP, *operations])

@@ -116,12 +116,12 @@ def _warp(geometry: Geometry, name: str, image: Node, nodes: Mapping[str, Node])
     if border is None:
         return warp(image, nodes[f"{name}.matrix"], "replicate", 0.0)
     if not geometry.two_borders:
-        return warp(image, nodes[f"{name}.matrix"], border.mode, border.fill)
+        return warp(image, nodes[f"{name}.matrix"], *border)
     bordered, matrix = nodes[f"{name}.bordered"], nodes[f"{name}.matrix"]
     return where(
         bordered,
         [image, matrix],
-        lambda image, matrix: warp(image, matrix, border.mode, border.fill),
+        lambda image, matrix: warp(image, matrix, *border),
         lambda image, matrix: warp(image, matrix, "replicate", 0.0),
     )
 

@@ -7,7 +7,7 @@ agree.
 from dataclasses import dataclass
 from functools import cached_property
 
-from streamaug.ops.base import Border, Geometric, Operation, Photometric, StaticFrame
+from streamaug.ops.base import Geometric, Operation, Photometric, StaticFrame
 from streamaug.recipe import Recipe, border, resampling
 
 
@@ -49,8 +49,8 @@ class Geometry:
         return not self.antialias
 
     @cached_property
-    def border(self) -> Border | None:
-        """The border that operations show, None where none does."""
+    def border(self) -> tuple[str, float] | None:
+        """The (mode, fill) of the border that operations show, None where none does."""
         return border([operation for _, operation in self.operations])
 
     @property

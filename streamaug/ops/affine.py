@@ -22,8 +22,9 @@ class Affine(Geometric):
         translate: (max |x|, max |y|) of the shift, as fractions of the frame's width and height, 0..1.
         scale: Range of the zoom, above 0; above 1 enlarges.
         shear: Range of the horizontal shear angle in degrees, within ±89; one number d means (-d, d).
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap".
-        fill: Gray level of a constant border, 0..255.
+        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
+            None: as another operation of the recipe names it, else constant.
+        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -34,8 +35,8 @@ class Affine(Geometric):
     translate: Range = (0.0, 0.0)
     scale: RangeLike = (1.0, 1.0)
     shear: RangeLike = 0.0
-    border: str = "constant"
-    fill: float = 0.0
+    border: str | None = None
+    fill: float | None = None
     probability: float = 1.0
 
     draws = 5
@@ -48,7 +49,7 @@ class Affine(Geometric):
             raise refuse(self, "scale", "low must be above 0", "Write (0.8, 1.2).")
         fields.symmetric_range(self, "shear", limit=89.0)
         fields.border_mode(self)
-        fields.gray_level(self)
+        fields.gray_level(self, optional=True)
         fields.probability(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:

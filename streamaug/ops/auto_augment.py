@@ -49,23 +49,24 @@ class AutoAugment(Policy):
     """One of the 25 sub-policies that were learned on ImageNet: two sub-operations, each with its own chance.
 
     Args:
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap".
-        fill: Gray level of a constant border, 0..255.
+        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
+            None: as another operation of the recipe names it, else constant.
+        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
         RecipeError: If a value lies outside its bounds.
     """
 
-    border: str = "constant"
-    fill: float = 0.0
+    border: str | None = None
+    fill: float | None = None
     probability: float = 1.0
 
     draws = 5
 
     def __post_init__(self) -> None:
         fields.border_mode(self)
-        fields.gray_level(self)
+        fields.gray_level(self, optional=True)
         fields.probability(self)
 
     @property

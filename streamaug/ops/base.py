@@ -44,10 +44,10 @@ class StaticFrame(NamedTuple):
 
 
 class Border(NamedTuple):
-    """What lies outside an image: a mode of `BORDERS`, and the gray level 0..255 of a constant one."""
+    """What lies outside an image: a mode of `BORDERS`, and the gray level 0..255 of a constant one; None: not named."""
 
-    mode: str
-    fill: float
+    mode: str | None
+    fill: float | None
 
 
 class Operation:

@@ -70,13 +70,15 @@ def choice(operation: Operation, field: str, allowed: Sequence[str]) -> None:
 
 
 def border_mode(operation: Operation, field: str = "border") -> None:
-    """One of `BORDERS`."""
-    choice(operation, field, BORDERS)
+    """One of `BORDERS`, or None."""
+    if getattr(operation, field) is not None:
+        choice(operation, field, BORDERS)
 
 
-def gray_level(operation: Operation, field: str = "fill") -> None:
-    """A gray level, 0..255."""
-    number(operation, field, low=0.0, high=255.0)
+def gray_level(operation: Operation, field: str = "fill", *, optional: bool = False) -> None:
+    """A gray level, 0..255; or None, if optional."""
+    if getattr(operation, field) is not None or not optional:
+        number(operation, field, low=0.0, high=255.0)
 
 
 def size(operation: Operation, field: str = "size") -> None:

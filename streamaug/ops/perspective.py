@@ -22,8 +22,9 @@ class Perspective(Geometric):
 
     Args:
         distortion_scale: How far a corner may move, as a fraction of half the frame's width and height, 0..1.
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap".
-        fill: Gray level of a constant border, 0..255.
+        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
+            None: as another operation of the recipe names it, else constant.
+        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -31,8 +32,8 @@ class Perspective(Geometric):
     """
 
     distortion_scale: float = 0.5
-    border: str = "constant"
-    fill: float = 0.0
+    border: str | None = None
+    fill: float | None = None
     probability: float = 1.0
 
     draws = 8
@@ -40,7 +41,7 @@ class Perspective(Geometric):
     def __post_init__(self) -> None:
         fields.number(self, "distortion_scale", low=0.0, high=1.0)
         fields.border_mode(self)
-        fields.gray_level(self)
+        fields.gray_level(self, optional=True)
         fields.probability(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:

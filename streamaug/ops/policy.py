@@ -107,8 +107,8 @@ class Policy(Geometric, Photometric):
     #: Sub-operations commute with mirroring, and geometry written later is done before them, as their own is.
     spatial: ClassVar[bool] = False
 
-    border: str
-    fill: float
+    border: str | None
+    fill: float | None
 
     @property
     def steps(self) -> int:

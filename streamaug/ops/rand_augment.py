@@ -19,8 +19,9 @@ class RandAugment(Policy):
     Args:
         n: How many, 1..8.
         magnitude: Their strength, a whole number 0..30.
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap".
-        fill: Gray level of a constant border, 0..255.
+        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
+            None: as another operation of the recipe names it, else constant.
+        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -29,15 +30,15 @@ class RandAugment(Policy):
 
     n: int = 2
     magnitude: int = 9
-    border: str = "constant"
-    fill: float = 0.0
+    border: str | None = None
+    fill: float | None = None
     probability: float = 1.0
 
     def __post_init__(self) -> None:
         fields.integer(self, "n", low=1, high=8)
         fields.integer(self, "magnitude", low=0, high=_BINS - 1)
         fields.border_mode(self)
-        fields.gray_level(self)
+        fields.gray_level(self, optional=True)
         fields.probability(self)
 
     @property

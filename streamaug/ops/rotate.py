@@ -20,8 +20,9 @@ class Rotate(Geometric):
 
     Args:
         degrees: Angle range (low, high), counter-clockwise; one number d means (-d, d). Uniform.
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap".
-        fill: Gray level of a constant border, 0..255.
+        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
+            None: as another operation of the recipe names it, else constant.
+        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
         probability: Chance that a sample is turned at all, 0..1.
 
     Raises:
@@ -29,8 +30,8 @@ class Rotate(Geometric):
     """
 
     degrees: RangeLike
-    border: str = "constant"
-    fill: float = 0.0
+    border: str | None = None
+    fill: float | None = None
     probability: float = 1.0
 
     draws = 1
@@ -38,7 +39,7 @@ class Rotate(Geometric):
     def __post_init__(self) -> None:
         fields.symmetric_range(self, "degrees", limit=360.0)
         fields.border_mode(self)
-        fields.gray_level(self)
+        fields.gray_level(self, optional=True)
         fields.probability(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:

@@ -17,23 +17,24 @@ class TrivialAugmentWide(Policy):
     """One of fourteen sub-operations, of a strength that is uniform over 31 steps.
 
     Args:
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap".
-        fill: Gray level of a constant border, 0..255.
+        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
+            None: as another operation of the recipe names it, else constant.
+        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
         RecipeError: If a value lies outside its bounds.
     """
 
-    border: str = "constant"
-    fill: float = 0.0
+    border: str | None = None
+    fill: float | None = None
     probability: float = 1.0
 
     draws = 3
 
     def __post_init__(self) -> None:
         fields.border_mode(self)
-        fields.gray_level(self)
+        fields.gray_level(self, optional=True)
         fields.probability(self)
 
     @property

@@ -172,7 +172,7 @@ def test_geometry_of_a_policy_joins_the_recipes():
     with pytest.raises(RecipeError, match="RandAugment"):
         frames([ops.Erase(), ops.RandAugment()], images)
     with pytest.raises(RecipeError, match="border"):
-        frames([ops.Rotate(degrees=5, border="reflect"), ops.AutoAugment()], images)
+        frames([ops.Rotate(degrees=5, border="reflect"), ops.AutoAugment(fill=128)], images)
 
 
 @pytest.mark.parametrize(
