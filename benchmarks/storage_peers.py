@@ -1,0 +1,233 @@
+"""One epoch of encoded images out of S3, with nothing in any cache: streamaug against the loaders that people use.
+
+In: a folder of shards (default: the real images beside the checkout), copied several times over; the same images in
+litdata's and MosaicML's own formats. Out: images/s and bytes over the wire of each, in a process of its own, in turn,
+round after round; imports are not timed, workers' starts are. Nothing is decoded, so this is storage alone. Bytes are
+counted in one more round, through a proxy. Peers that are not installed in --python are left out, by name.
+
+    python -m venv peers && peers/bin/pip install awscli litdata mosaicml-streaming webdataset
+    python benchmarks/storage_peers.py --python peers/bin/python --rounds 5
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKERS = 2
+
+
+def samples(folder: Path) -> Iterator[tuple[bytes, int]]:
+    """Image and label of every sample in a folder of shards."""
+    for path in sorted(folder.glob("*.tar")):
+        with tarfile.open(path) as tar:
+            parts: dict[str, bytes] = {}
+            for info in tar:
+                file = tar.extractfile(info)
+                parts[info.name.rpartition(".")[2]] = file.read() if file else b""
+                if len(parts) == 2:
+                    yield parts["jpg"], int(parts["cls"])
+                    parts = {}
+
+
+def run_streamaug(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
+    from streamaug import ShardReader, ShardSet
+
+    del scratch
+    for batch in ShardReader(ShardSet.open(f"s3://bucket/wds/{pattern}"), batch_size=batch_size, window=2048):
+        yield len(batch.data)
+
+
+def run_webdataset(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
+    """The documented way: a pipe from the command-line client of the store."""
+    import webdataset as wds
+
+    del scratch
+    aws = Path(sys.executable).with_name("aws")
+    url = f"pipe:{aws} s3 cp s3://bucket/wds/{pattern} -"
+    data = (
+        wds.WebDataset(url, shardshuffle=100, workersplitter=wds.split_by_worker).shuffle(1000).to_tuple("jpg", "cls")
+    )
+    loader = wds.WebLoader(data.batched(batch_size, collation_fn=list), batch_size=None, num_workers=WORKERS)
+    for batch in loader:
+        yield len(batch)
+
+
+def as_bytes(rows: list[dict[str, Any]]) -> list[tuple[bytes, int]]:
+    """Rows that a worker can send: litdata gives memoryviews, which cannot be pickled."""
+    return [(bytes(row["image"]), row["label"]) for row in rows]
+
+
+def run_litdata(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
+    import litdata.streaming.downloader
+    from litdata import StreamingDataLoader, StreamingDataset
+
+    del pattern
+    litdata.streaming.downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True  # it refuses endpoints without TLS
+    options = {"endpoint_url": os.environ["AWS_ENDPOINT_URL"], "region_name": os.environ["AWS_REGION"]}
+    data = StreamingDataset("s3://bucket/litdata", cache_dir=scratch, shuffle=True, storage_options=options)
+    for batch in StreamingDataLoader(data, batch_size=batch_size, num_workers=WORKERS, collate_fn=as_bytes):
+        yield len(batch)
+
+
+def run_mosaicml(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
+    from streaming import StreamingDataLoader, StreamingDataset
+    from streaming.base.util import clean_stale_shared_memory
+
+    del pattern
+    clean_stale_shared_memory()
+    os.environ["S3_ENDPOINT_URL"] = os.environ["AWS_ENDPOINT_URL"]
+    data = StreamingDataset(remote="s3://bucket/mds", local=scratch, shuffle=True, batch_size=batch_size)
+    for batch in StreamingDataLoader(data, batch_size=batch_size, num_workers=WORKERS, collate_fn=list):
+        yield len(batch)
+
+
+MODULES = {"streamaug": "streamaug", "webdataset": "webdataset", "litdata": "litdata", "mosaicml": "streaming"}
+RUNS = {"streamaug": run_streamaug, "webdataset": run_webdataset, "litdata": run_litdata, "mosaicml": run_mosaicml}
+
+
+def write_litdata(shards: Path, target: Path) -> None:
+    from litdata.streaming.writer import BinaryWriter
+
+    writer = BinaryWriter(str(target), chunk_bytes="64MB")
+    for number, (image, label) in enumerate(samples(shards)):
+        writer[number] = {"image": image, "label": label}
+    writer.done()
+    writer.merge(1)
+
+
+def write_mosaicml(shards: Path, target: Path) -> None:
+    from streaming import MDSWriter
+
+    with MDSWriter(out=str(target), columns={"image": "bytes", "label": "bytes"}, compression=None) as writer:
+        for image, label in samples(shards):
+            writer.write({"image": image, "label": b"%d" % label})
+
+
+WRITERS = {"litdata": write_litdata, "mosaicml": write_mosaicml}
+
+
+def child(arguments: argparse.Namespace) -> int:
+    """In the process of one loader: write its format, or read one epoch and print images and seconds."""
+    if arguments.write:
+        WRITERS[arguments.write](arguments.data, arguments.target)
+        return 0
+    import_module(MODULES[arguments.run])
+    stream = RUNS[arguments.run](arguments.pattern, str(arguments.target), arguments.batch_size)
+    started = time.perf_counter()
+    images = sum(stream)
+    print(json.dumps({"images": images, "seconds": time.perf_counter() - started}))
+    return 0
+
+
+class Bench:
+    """The servers' address and the processes that read from it."""
+
+    def __init__(self, arguments: argparse.Namespace, scratch: Path, pattern: str) -> None:
+        self.arguments, self.scratch, self.pattern = arguments, scratch, pattern
+        self.count = 0
+
+    def python(self, name: str) -> str:
+        return sys.executable if name == "streamaug" else str(self.arguments.python)
+
+    def call(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+        command = [self.python(name), __file__, *options]
+        return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+    def epoch(self, name: str) -> dict[str, Any]:
+        self.count += 1
+        target = self.scratch / f"cache{self.count}"
+        target.mkdir()
+        print(name, end=" ", flush=True)
+        done = self.call(
+            name,
+            *("--run", name, "--pattern", self.pattern, "--target", str(target)),
+            *("--batch-size", str(self.arguments.batch_size)),
+        )
+        if done.returncode:
+            raise RuntimeError(f"{name} ended with {done.returncode}: {done.stderr[-2000:]}")
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "imagenet-sample")
+    parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--python", type=Path, default=Path(sys.executable))
+    for name in ("--run", "--write", "--pattern"):
+        parser.add_argument(name, help=argparse.SUPPRESS)
+    parser.add_argument("--target", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    return child(arguments) if arguments.run or arguments.write else compare(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Start the servers, store the data in every format, and let the loaders take turns."""
+    from harness import median_interval, save
+    from storage import prepare
+
+    sys.path.insert(0, str(ROOT / "tests"))
+    from servers import KEY, SECRET, proxy_before, seaweedfs
+
+    from streamaug.storage import Storage, StorageOptions
+
+    with tempfile.TemporaryDirectory() as folder, seaweedfs() as address:
+        scratch = Path(folder)
+        (shards := scratch / "wds").mkdir()
+        bench = Bench(arguments, scratch, prepare(shards, arguments.data, arguments.copies))
+        os.environ |= {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
+        os.environ |= {"AWS_ENDPOINT_URL": "http://{}:{}".format(*address), "AWS_DEFAULT_REGION": "us-east-1"}
+        names = ["streamaug", "webdataset"]
+        for name in WRITERS:
+            target = scratch / ("mds" if name == "mosaicml" else name)
+            done = bench.call(name, "--write", name, "--data", str(shards), "--target", str(target))
+            if done.returncode:
+                print(f"{name} is left out: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            else:
+                names.append(name)
+        storage = Storage(StorageOptions())
+        for path in scratch.rglob("*"):
+            if path.is_file():
+                storage.write(f"s3://bucket/{path.relative_to(scratch)}", path.read_bytes())
+        for name in list(names):
+            try:
+                bench.epoch(name)
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                print(f"{name} is left out: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
+                names.remove(name)
+        speed: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(arguments.rounds):
+            for name in names:
+                result = bench.epoch(name)
+                speed[name].append(result["images"] / result["seconds"])
+        size = sum(path.stat().st_size for path in shards.glob("*.tar"))
+        wire: dict[str, float] = {}
+        for name in names:
+            with proxy_before(address) as (proxy, endpoint):
+                os.environ["AWS_ENDPOINT_URL"] = endpoint
+                result = bench.epoch(name)
+                wire[name] = proxy.all_bytes / size
+                print(f"{name}: {result['images']} images, {proxy.requests}", file=sys.stderr)
+    intervals = {name: median_interval(speed[name]) for name in names}
+    for name in names:
+        print(f"{name:12} images/s {intervals[name]}   bytes over the wire / bytes of the tars {wire[name]:.3f}")
+    rows = {name: {"images_per_second": asdict(intervals[name]), "bytes_over_tars": wire[name]} for name in names}
+    print(save("storage_peers", {"loaders": rows}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
