@@ -25,6 +25,9 @@ class ColorJitter(Photometric):
 
     Differs from torchvision's in that the order is fixed, contrast is about mid-gray (128) rather than the image's mean
     luma, and hue is a rotation of the YIQ colour plane, which keeps the luma, rather than a shift of HSV's angle.
+    Measured on 100 ImageNet images of 224², the mean difference from torchvision 0.29's v2 functions in gray
+    levels, and in brackets how much theirs change the image: brightness 1.3: 0.4 (28.0); saturation 1.4: 0.2 (5.0);
+    contrast 1.4: 7.0 (15.6), 0.6: 10.5 (20.0); hue 0.1: 7.9 (7.2), 0.05: 5.1 (3.6).
 
     Args:
         brightness: Range of the factor; one number d means (1 - d, 1 + d).

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 import torch
-from conftest import drawn_samples, write_shard
+from conftest import DATA, drawn_samples, write_shard
 from PIL import Image
 
 import streamaug as sa
@@ -65,9 +65,12 @@ def kinds(jpeg):
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory):
-    """Twenty kinds of corrupt sample among 500; returns (url, clean url, {key: kind}, {kind: words})."""
-    samples = drawn_samples(500, seed=5)
+def planted(request, tmp_path_factory):
+    """Twenty kinds of corrupt sample among 500, real ones where they are at hand.
+
+    Returns (url, clean url, {key: kind}, {kind: words of the reason}).
+    """
+    samples = request.getfixturevalue("imagenet_sample") if DATA.exists() else drawn_samples(500, seed=5)
     folder = tmp_path_factory.mktemp("planted")
     clean = [(key, str(label), jpeg) for key, label, jpeg in samples]
     rows, bad, words = list(clean), {}, {}
