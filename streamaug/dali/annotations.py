@@ -5,7 +5,6 @@ at the outer corner of the first. All rows of a batch are transformed together. 
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,6 +23,9 @@ from streamaug.ops.annotations import Annotations
 from streamaug.ops.erase import Erase
 
 Array = npt.NDArray[np.float64]
+
+#: No coordinate is so large; whole numbers of JSON have no bound, and numpy's do.
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +105,8 @@ class Annotator:
         counts = [len(note.boxes) for note in notes]
         owner = np.repeat(np.arange(len(notes)), counts)
         stored = np.concatenate([note.boxes for note in notes]) if notes else np.zeros((0, 4))
-        boxes, keep, clipped = self._boxes(stored, sizes[owner], matrices[owner])
+        shown = plan.shown[0][:, [1, 0, 3, 2]]
+        boxes, keep, clipped = self._boxes(stored, sizes[owner], matrices[owner], shown[owner])
         mirrored = np.linalg.det(matrices) < 0
         out: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]] = ([], [], [])
         for row, note in enumerate(notes):
@@ -125,8 +128,13 @@ class Annotator:
             return header.height, header.width
         return header.width, header.height
 
-    def _boxes(self, stored: Array, sizes: Array, matrices: Array) -> tuple[Array, npt.NDArray[np.bool_], int]:
-        """Boxes (M, 4) in output pixels, which of them to keep, and how many were clipped to their image."""
+    def _boxes(
+        self, stored: Array, sizes: Array, matrices: Array, shown: Array
+    ) -> tuple[Array, npt.NDArray[np.bool_], int]:
+        """Boxes (M, 4) in output pixels, which of them to keep, and how many were clipped to their image.
+
+        What lies beyond `shown` (M, 4), x1, y1, x2, y2, was cut off before anything was turned.
+        """
         if not len(stored):
             return stored, np.zeros(0, np.bool_), 0
         extent = np.concatenate([sizes, sizes], axis=1)
@@ -134,15 +142,21 @@ class Annotator:
         inside = np.clip(pixels, 0.0, extent)
         clipped = int((np.abs(inside - pixels) > 1e-6).any(axis=1).sum())
         corners = inside[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
-        moved = transform_points(matrices, corners)
-        whole = np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+        whole = _enclosing(matrices, corners)
+        part = np.clip(inside, shown[:, [0, 1, 0, 1]], shown[:, [2, 3, 2, 3]])
         height, width = self._size
-        boxes = np.clip(whole, 0.0, [width, height, width, height])
+        left = _enclosing(matrices, part[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
+        boxes = np.clip(left, 0.0, [width, height, width, height])
         area, full = _area(boxes), _area(whole)
         visible = area / np.maximum(full, 1e-12)
         # A corner behind the plane of projection has no place; such a box spans the horizon and says nothing.
         behind = (np.einsum("mij,mkj->mki", matrices[:, 2:, :2], corners)[..., 0] + matrices[:, 2:, 2]) <= 0
-        keep = (area > 0) & (area >= self._annotations.min_area) & (visible >= self._annotations.min_visibility)
+        keep = (
+            (_area(part) > 0)
+            & (area > 0)
+            & (area >= self._annotations.min_area)
+            & (visible >= self._annotations.min_visibility)
+        )
         return boxes, keep & ~behind.any(axis=1), clipped
 
     def _points(self, stored: Array, row: int, size: Array, matrix: Array, mirrored: bool, plan: Plan) -> Array:
@@ -150,7 +164,9 @@ class Annotator:
         place = stored[..., :2] * size if self._annotations.normalized else stored[..., :2]
         moved = transform_points(matrix, place.reshape(-1, 2)).reshape(place.shape)
         height, width = self._size
+        top, left, bottom, right = plan.shown[0][row]
         seen = ((moved >= 0) & (moved < [width, height])).all(axis=-1)
+        seen &= ((place >= [left, top]) & (place <= [right, bottom])).all(axis=-1)
         for index, operation in self._erasers:
             if plan.selected[index][row]:
                 holes = operation.parameters(plan.draws[index][row : row + 1], height, width)
@@ -170,7 +186,7 @@ class Annotator:
     def _parse(self, text: bytes) -> Note:
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _MalformedError(f"it is no JSON ({error})") from error
         if not isinstance(content, dict):
             raise _MalformedError(f"it must be an object, got {type(content).__name__}")
@@ -183,7 +199,7 @@ class Annotator:
             raise _MalformedError(f"boxes must be a list, got {type(listed).__name__}")
         for number, box in enumerate(listed):
             if not isinstance(box, list) or len(box) != 4 or not all(_finite(value) for value in box):
-                raise _MalformedError(f"box {number} must be four finite numbers, got {box!r:.80}")
+                raise _MalformedError(f"box {number} must be four finite numbers below 1e12, got {box!r:.80}")
         boxes = np.array(listed, np.float64).reshape(-1, 4)
         if self._annotations.box_format != "xyxy":
             extent = boxes[:, 2:].copy()
@@ -205,8 +221,8 @@ def _parse_labels(listed: Any, count: int) -> npt.NDArray[np.int64]:
         length = len(listed) if isinstance(listed, list) else type(listed).__name__
         raise _MalformedError(f"there must be a label for each of {count} boxes, got {length}")
     for number, label in enumerate(listed):
-        if isinstance(label, bool) or not isinstance(label, int):
-            raise _MalformedError(f"the label of box {number} must be a whole number, got {label!r:.80}")
+        if isinstance(label, bool) or not isinstance(label, int) or not -(1 << 63) <= label < 1 << 63:
+            raise _MalformedError(f"the label of box {number} must be a whole number of 64 bits, got {label!r:.80}")
     return np.array(listed, np.int64).reshape(count)
 
 
@@ -228,7 +244,13 @@ def _parse_keypoints(listed: Any) -> Array:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+def _enclosing(matrices: Array, corners: Array) -> Array:
+    """Boxes (M, 4) around what becomes of corners (M, 4, 2)."""
+    moved = transform_points(matrices, corners)
+    return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
 
 
 def _area(boxes: Array) -> Array:

@@ -40,12 +40,15 @@ class Plan:
         matrices: Each view's float64 (B, 3, 3) from source pixels, turned by EXIF if the recipe asks, to output pixels.
         selected: Index of the random stream to bool (B,): the samples that the operation changes.
         draws: Index of the random stream to float64 (B, n): the operation's random numbers.
+        shown: Each view's float64 (B, 4), top, left, bottom and right in such source pixels: what lies beyond is cut
+            off, and stays so where a later turn brings its place back into the frame.
     """
 
     feeds: dict[str, npt.NDArray[Any] | list[npt.NDArray[Any]]]
     matrices: list[Matrices]
     selected: dict[int, Flags]
     draws: dict[int, Draws]
+    shown: list[Rectangles]
 
 
 class Planner:
@@ -72,7 +75,7 @@ class _BatchPlanner:
         self._height, self._width = height, width
         self._origin = origin
         self._attempts = attempts if attempts is not None and attempts.any() else None
-        self._plan = Plan({}, [], {}, {})
+        self._plan = Plan({}, [], {}, {}, [])
 
     def run(self) -> Plan:
         layout, feeds = self._layout, self._plan.feeds
@@ -94,6 +97,8 @@ class _BatchPlanner:
                 feeds[f"view{number}.mirror"] = (mirror ^ view.mirrored).astype(np.int32)
             width = layout.recipe.size[1]
             self._plan.matrices.append(_mirror(width) @ total if view.mirrored else total)
+            parts = composed[view.geometry]
+            self._plan.shown.append(_rectangle(parts.lead, parts.lead_height, parts.lead_width))
             for index, operation in view.photometric:
                 selected, draws = self._draw(index, operation)
                 if operation.probability < 1.0:

@@ -15,7 +15,8 @@ class Annotations:
         component: Name of the component, one of those that the shards were opened with.
         boxes: Its key for the boxes, a list of four numbers each.
         box_format: "xyxy", "xywh" or "cxcywh" (the last with the centre).
-        normalized: Whether coordinates are fractions of the image's size rather than pixels.
+        normalized: Whether coordinates are fractions of the image's size rather than pixels. Either way they are those
+            of the image as the recipe sees it: turned by EXIF if `apply_orientation` is set, else as stored.
         labels: Its key for the boxes' class numbers.
         keypoints: Its key for the keypoints, lists of (x, y, visibility).
         flip_pairs: Pairs of keypoint numbers that a mirroring exchanges, such as left and right eye.

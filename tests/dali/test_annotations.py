@@ -6,7 +6,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import streamaug as sa
 from streamaug import ops, recipes
@@ -18,8 +18,9 @@ COUNT = 20
 def write(path, images, notes):
     with tarfile.open(path, "w") as tar:
         for number, (image, note) in enumerate(zip(images, notes, strict=True)):
-            file = io.BytesIO()
-            Image.fromarray(image).save(file, "PNG")
+            file = io.BytesIO(image if isinstance(image, bytes) else b"")
+            if not isinstance(image, bytes):
+                Image.fromarray(image).save(file, "PNG")
             text = note if isinstance(note, bytes) else json.dumps(note).encode()
             for suffix, data in (("png", file.getvalue()), ("json", text)):
                 info = tarfile.TarInfo(f"{number:05d}.{suffix}")
@@ -28,13 +29,13 @@ def write(path, images, notes):
     return str(path)
 
 
-def read(url, operations, *, epoch=0, batch_size=COUNT, on_bad_sample="raise", **annotations):
+def read(url, operations, *, first=None, epoch=0, batch_size=COUNT, on_bad_sample="raise", **annotations):
     shards = sa.ShardSet.open(url, components=("png", "json"))
     reader = sa.ShardReader(
         shards, batch_size=batch_size, seed=5, shuffle=False, tail="pad", on_bad_sample=on_bad_sample
     )
     reader.set_epoch(epoch)
-    recipe = sa.Recipe([ops.Resize(SIZE), *operations], output=sa.Output(dtype="uint8"))
+    recipe = sa.Recipe([first or ops.Resize(SIZE), *operations], output=sa.Output(dtype="uint8"))
     (batch, *_) = reader.augment(recipe, device="cpu", annotations=sa.Annotations(**annotations))
     return batch
 
@@ -176,6 +177,66 @@ def test_erasing_hides_keypoints(tmp_path):
     assert hidden > 100
 
 
+def near(image, x, y):
+    """The pixel at a place and its neighbours."""
+    return image[0, max(int(y) - 1, 0) : int(y) + 2, max(int(x) - 1, 0) : int(x) + 2]
+
+
+@pytest.mark.parametrize(
+    "crop",
+    [
+        [ops.RandomResizedCrop(SIZE, scale=(0.2, 0.5))],
+        [ops.RandomResizedCrop(SIZE, scale=(0.2, 0.5), antialias=False)],
+        [ops.ResizeShortest(200), ops.CenterCrop(SIZE)],
+    ],
+    ids=["crop", "crop in one warp", "centre crop"],
+)
+def test_what_a_crop_cut_off_does_not_come_back_with_a_rotation(tmp_path, crop):
+    """A white image on a black border: the middle of a box, and a visible point, are within a pixel of the white."""
+    boxes = [[x, y, x + 6, y + 6] for x in range(0, 294, 10) for y in range(0, 194, 10)]
+    points = [[[x + 3, y + 3, 2]] for x, y, _, _ in boxes]
+    white = np.full((200, 300, 3), 255, np.uint8)
+    url = write(tmp_path / "white-000000.tar", [white] * 8, [{"boxes": boxes, "keypoints": points}] * 8)
+    batch = read(url, [*crop[1:], ops.Rotate(degrees=(45, 45), fill=0)], first=crop[0], batch_size=8)
+    seen = 0
+    for image, found, keypoints in zip(batch.images, batch.boxes, batch.keypoints, strict=True):
+        assert 0 < len(found) < len(boxes)
+        for x1, y1, x2, y2 in found.tolist():
+            assert near(image, (x1 + x2) / 2, (y1 + y2) / 2).max() > 0
+        for x, y, visible in keypoints[:, 0].tolist():
+            if visible:
+                assert near(image, x, y).max() > 0
+                seen += 1
+    assert seen > 100
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("antialias", [True, False])
+def test_annotations_are_of_the_image_turned_by_exif_where_the_recipe_turns_it(tmp_path, orientation, antialias):
+    stored = np.zeros((90, 140, 3), np.uint8)
+    stored[20:32, 100:112] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(stored).save(file, "JPEG", quality=95, exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(file.getvalue()))))[..., 0]
+    y, x = np.argwhere(upright > 128).mean(axis=0) + 0.5
+    note = {"boxes": [[x - 6, y - 6, x + 6, y + 6]], "keypoints": [[[x, y]]]}
+    url = write(tmp_path / "exif-000000.tar", [file.getvalue()] * 4, [note] * 4)
+    first = ops.Resize(SIZE, apply_orientation=True, antialias=antialias)
+    batch = read(url, [ops.HorizontalFlip()], first=first, batch_size=4)
+    for image, boxes, points in zip(batch.images, batch.boxes, batch.keypoints, strict=True):
+        mass = image[0].double().numpy()
+        rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+        center = (mass * columns).sum() / mass.sum(), (mass * rows).sum() / mass.sum()
+        px, py, visible = points[0, 0].tolist()
+        x1, y1, x2, y2 = boxes[0].tolist()
+        assert np.hypot(px - center[0], py - center[1]) < 1
+        assert visible == 2
+        assert x1 < center[0] < x2
+        assert y1 < center[1] < y2
+
+
 @pytest.mark.parametrize(
     ("note", "words"),
     [
@@ -187,6 +248,9 @@ def test_erasing_hides_keypoints(tmp_path):
         ({"boxes": {"a": 1}}, "boxes must be a list"),
         ({"boxes": [[1, 2, 3, 4]], "labels": [1, 2]}, "a label for each of 1"),
         ({"boxes": [[1, 2, 3, 4]], "labels": ["cat"]}, "label of box 0"),
+        ({"boxes": [[1, 2, 3, 10**400]]}, "box 0 must be four"),
+        ({"boxes": [[1, 2, 3, 4]], "labels": [1 << 63]}, "label of box 0"),
+        (b"[" * 100_000, "no JSON"),
         ({"keypoints": [[[1, 2, 3, 4]]]}, "keypoints 0"),
         ({"keypoints": [[[1, 2]], [[1, 2], [3, 4]]]}, "keypoints 1"),
     ],
