@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from streamaug.order import RUN_LENGTH, Int64Array, Tail
+from streamaug.order import RUN_LENGTH, Int64Array, Tail, checked_positions
 from streamaug.random import Stream, words
 
 _CACHED = 4096
@@ -73,13 +73,7 @@ class BalancedOrder:
         Raises:
             IndexError: If a position is negative, or past the end when tail is "drop".
         """
-        places = np.asarray(positions, np.int64)
-        past = self.tail == "drop" and places.size > 0 and int(places.max()) >= self.num_positions
-        if past or (places.size > 0 and int(places.min()) < 0):
-            raise IndexError(
-                f"positions: must lie in 0..{self.num_positions - 1}, got {int(places.min())}..{int(places.max())}. "
-                'Only tail="pad" goes on past the end.'
-            )
+        places = checked_positions(self, positions)
         rounds, turns = np.divmod(np.mod(places, self.num_positions), self.num_classes)
         out = np.zeros(len(places), np.int64)
         for number in np.unique(rounds).tolist():

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from streamaug.order import RUN_LENGTH, Int64Array, SampleOrder, Tail
+from streamaug.order import RUN_LENGTH, Int64Array, SampleOrder, Tail, checked_positions
 from streamaug.random import Stream, words
 
 _SEED_STEP = 0x9E3779B9  # members draw apart from each other, whatever the seed
@@ -96,7 +96,7 @@ class MixtureOrder:
         Raises:
             IndexError: If a position is negative, or past the end when tail is "drop".
         """
-        places = self._checked(positions)
+        places = checked_positions(self, positions)
         which, slots = self._taken(epoch, places)
         out = np.zeros(len(places), np.int64)
         for i, member in enumerate(self._members):
@@ -113,7 +113,7 @@ class MixtureOrder:
     def is_padding(self, epoch: int, positions: Int64Array) -> npt.NDArray[np.bool_]:
         """Which positions only fill up the last global batch, bool (M,)."""
         del epoch
-        return self._checked(positions) >= self.num_positions
+        return checked_positions(self, positions) >= self.num_positions
 
     def lane_length(self, lane: int) -> int:
         """Slots of a lane before it wraps."""
@@ -136,7 +136,7 @@ class MixtureOrder:
 
     def run_members(self, epoch: int, position: int, *, wide: bool = False) -> Int64Array:
         """All samples of the run that holds a position; wide: and those around it, of the same dataset."""
-        places = self._checked(np.array([position], np.int64))
+        places = checked_positions(self, np.array([position], np.int64))
         which, slots = self._taken(epoch, places)
         i = int(which[0])
         member = self._members[i]
@@ -190,16 +190,6 @@ class MixtureOrder:
             while len(self._patterns) > 2 * self.lanes:
                 self._patterns.popitem(last=False)
         return known
-
-    def _checked(self, positions: Int64Array) -> Int64Array:
-        places = np.asarray(positions, np.int64)
-        past = self.tail == "drop" and places.size > 0 and int(places.max()) >= self.num_positions
-        if past or (places.size > 0 and int(places.min()) < 0):
-            raise IndexError(
-                f"positions: must lie in 0..{self.num_positions - 1}, got {int(places.min())}..{int(places.max())}. "
-                'Only tail="pad" goes on past the end.'
-            )
-        return places
 
 
 def _apportion(shares: npt.NDArray[np.float64], seats: int) -> list[int]:

@@ -57,6 +57,18 @@ class Order(Protocol):
         """The samples of a position's run; wide: and those around it."""
 
 
+def checked_positions(order: Order, positions: Int64Array) -> Int64Array:
+    """The positions as int64 (M,); IndexError if one is negative, or past the end of an order that drops its tail."""
+    places = np.asarray(positions, np.int64)
+    past = order.tail == "drop" and places.size > 0 and int(places.max()) >= order.num_positions
+    if past or (places.size > 0 and int(places.min()) < 0):
+        raise IndexError(
+            f"positions: must lie in 0..{order.num_positions - 1}, got {int(places.min())}..{int(places.max())}. "
+            'Only tail="pad" goes on past the end.'
+        )
+    return places
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tape:
     """An epoch's shards in their order: `stops[i]` is the tape's length up to and with the i-th of them."""
@@ -149,7 +161,7 @@ class SampleOrder:
         Raises:
             IndexError: If a position is negative, or past the end when tail is "drop".
         """
-        places = self._checked(positions)
+        places = checked_positions(self, positions)
         if not self.shuffle:
             return places % self.num_samples
         lanes, slots = self._lane_slots(places)
@@ -163,7 +175,7 @@ class SampleOrder:
     def is_padding(self, epoch: int, positions: Int64Array) -> npt.NDArray[np.bool_]:
         """Which positions only repeat a sample to fill up, bool (M,); the arguments are those of `sample_ids`."""
         del epoch  # padding is the same in every epoch
-        places = self._checked(positions)
+        places = checked_positions(self, positions)
         if not self.shuffle:
             return places >= self.num_samples
         return places // self.lanes >= self._lane_lengths[places % self.lanes]
@@ -207,7 +219,7 @@ class SampleOrder:
 
         Wide: 256 more on either side, as far as the lane goes.
         """
-        place = self._checked(np.array([position], np.int64))
+        place = checked_positions(self, np.array([position], np.int64))
         more = RUN_LENGTH if wide else 0
         if not self.shuffle:
             first = int(place[0]) % self.num_samples // RUN_LENGTH * RUN_LENGTH
@@ -217,16 +229,6 @@ class SampleOrder:
         base, length = self._lane_starts[lanes[0]], self._lane_lengths[lanes[0]]
         first, last = max(0, int(starts[0]) - more), min(int(stops[0]) + more, int(length))
         return self._ids(epoch, np.arange(base + first, base + last))
-
-    def _checked(self, positions: Int64Array) -> Int64Array:
-        places = np.asarray(positions, np.int64)
-        past = self.tail == "drop" and places.size > 0 and int(places.max()) >= self.num_positions
-        if past or (places.size > 0 and int(places.min()) < 0):
-            raise IndexError(
-                f"positions: must lie in 0..{self.num_positions - 1}, got {int(places.min())}..{int(places.max())}. "
-                'Only tail="pad" goes on past the end.'
-            )
-        return places
 
     def _lane_slots(self, places: Int64Array) -> tuple[Int64Array, Int64Array]:
         lanes: Int64Array = np.mod(places, self.lanes)
