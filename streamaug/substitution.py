@@ -160,10 +160,18 @@ class Substitution:
         for number, alternatives in enumerate(self._shards.components):
             offset, size = int(index.offsets[row, number]), int(index.sizes[row, number])
             if offset < 0:
-                reason = f"it has no component {' or '.join(alternatives)}"
-                return index.keys[row], columns, Problem(reason, BadSampleError)
+                return index.keys[row], columns, missing(alternatives)
             columns.append(self._shards.storage.read(self._shards.shards[shard].url, offset, offset + size))
             if index.checksums is not None and crc32c(columns[-1]) != int(index.checksums[row, number]):
-                reason = f"component {alternatives[0]} does not match its checksum"
-                return index.keys[row], columns, Problem(reason, BadSampleError)
+                return index.keys[row], columns, mismatch(alternatives[0])
         return index.keys[row], columns, None
+
+
+def missing(alternatives: tuple[str, ...]) -> Problem:
+    """The sample has no such component."""
+    return Problem(f"it has no component {' or '.join(alternatives)}", BadSampleError)
+
+
+def mismatch(name: str) -> Problem:
+    """The bytes are not those that the checksum was made of."""
+    return Problem(f"component {name} does not match its checksum", BadSampleError)

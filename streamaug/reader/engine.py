@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from streamaug.batch import Encoded, EncodedBatch, Origin, Problem, Replace
-from streamaug.errors import BadSampleError
 from streamaug.order import RUN_LENGTH, Order
 from streamaug.reader.prefetch import Held, Prefetcher
 from streamaug.reader.progress import Pass
@@ -19,6 +18,7 @@ from streamaug.shards import ShardSet
 from streamaug.storage.checksum import crc32c
 from streamaug.storage.fetch import Fetcher
 from streamaug.storage.urls import is_local
+from streamaug.substitution import mismatch, missing
 
 
 class BatchReader:
@@ -144,13 +144,3 @@ class BatchReader:
                 column[row] = buffers[part][begin:end]
                 if checksum >= 0 and crc32c(column[row]) != checksum:
                     problems[row] = mismatch(self._names[number])
-
-
-def missing(alternatives: tuple[str, ...]) -> Problem:
-    """The sample has no such component."""
-    return Problem(f"it has no component {' or '.join(alternatives)}", BadSampleError)
-
-
-def mismatch(name: str) -> Problem:
-    """The bytes are not those that the checksum was made of."""
-    return Problem(f"component {name} does not match its checksum", BadSampleError)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -207,7 +208,7 @@ def test_five_hundred_bad_images_do_not_make_memory_grow(drawn, tmp_path):
     for _ in range(10):
         for batch in chain:
             assert batch.origin.is_substitute.any()
-        with open("/proc/self/statm") as file:  # noqa: PTH123
+        with Path("/proc/self/statm").open() as file:
             resident.append(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
     assert resident[-1] - resident[2] < 40 << 20
 
