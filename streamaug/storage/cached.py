@@ -48,10 +48,11 @@ class CachedReader:
         missing = [b for b in blocks_of(start, stop) if not self._from_disk(key, b, target, start, stop)]
         while missing:
             mine, others = self._claim(key, missing)
-            try:
-                if mine and whole:
+            try:  # what another thread fetched and released since we looked is on the disk by now
+                absent = [b for b in mine if not self._from_disk(key, b, target, start, stop)]
+                if absent and whole:
                     self._fetch(key, 0, identity.size, target, start, fetch)
-                for first, last in _contiguous([] if whole else mine):
+                for first, last in _contiguous([] if whole else absent):
                     end = min((last + 1) * CACHE_BLOCK, identity.size)
                     self._fetch(key, first * CACHE_BLOCK, end, target, start, fetch)
             finally:

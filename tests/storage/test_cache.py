@@ -16,7 +16,9 @@ from servers import http_proxy
 from streamaug.errors import StorageError
 from streamaug.storage import Storage, StorageOptions
 from streamaug.storage.cache import BlockCache, key_of
+from streamaug.storage.cached import CachedReader
 from streamaug.storage.options import CACHE_BLOCK
+from streamaug.storage.remote import Identity
 
 KEY = key_of("s3://b/a.tar", 10, "etag")
 LIMIT = 8 * CACHE_BLOCK
@@ -244,6 +246,34 @@ def test_each_byte_comes_over_the_wire_once_whoever_asks(served):
     assert proxy.bytes == len(data)
     assert bytes(Storage(options).read(url, 0, len(data))) == data
     assert proxy.bytes == len(data)
+
+
+def test_a_block_that_another_thread_finished_between_look_and_claim_is_not_fetched_again(tmp_path):
+    data = bytes(block(3, 2 * CACHE_BLOCK))
+    fetched = []
+
+    def fetch(start, stop):
+        fetched.append((start, stop))
+        return memoryview(data)[start:stop]
+
+    class Interleaved(BlockCache):
+        """Has another reader read the same, from first to last, right after the first look found nothing."""
+
+        looked = False
+
+        def read_into(self, *arguments):
+            found = super().read_into(*arguments)
+            if not self.looked:
+                self.looked = True
+                assert whole_of(reader) == data
+            return found
+
+    def whole_of(reader):
+        return bytes(reader.read("s3://b/a.tar", Identity(len(data), "e", ""), 0, len(data), fetch, whole=False))
+
+    reader = CachedReader(Interleaved(tmp_path, LIMIT))
+    assert whole_of(reader) == data
+    assert fetched == [(0, len(data))]
 
 
 def test_another_version_is_another_entry(served, tmp_path):
