@@ -1,9 +1,10 @@
-"""Images/s of `recipes.imagenet_train` against plain DALI, on the same shards, threads and batch size, in one run.
+"""Images/s of `recipes.imagenet_train` against plain DALI, on the same shards, cores and batch size, in one run.
 
 Plain DALI is its own WebDataset reader with index files, its own random crop, resize and flip, and the same float32
-NCHW output handed to torch. It is tried in several configurations first, and the fastest is the peer. Neither side
-trains: a batch is taken, and the next one asked for. Both run on from round to round, across the borders of epochs; the
-batches that were prepared while the others had their turn are taken before the clock starts.
+NCHW output handed to torch. It is tried in several configurations first, with as many threads as cores and with one
+more, and the fastest is the peer; streamaug runs with its default, one more. Neither side trains: a batch is taken, and
+the next one asked for. Both run on from round to round, across the borders of epochs; the batches that were prepared
+while the others had their turn are taken before the clock starts.
 
     python benchmarks/loader.py --rounds 9
     python benchmarks/loader.py --shards '/data/train-{000000..000007}.tar'
@@ -36,8 +37,17 @@ REAL = ROOT.parent / "shared" / "data" / "imagenet-sample"
 Work = Callable[[], int]
 #: Batches before the clock starts: more than either side prefetches.
 WARM = 8
-#: Ways to run the peer, tried before the rounds: executor, how batches reach torch, batches prefetched.
-CONFIGURATIONS = [(True, "dlpack", 2), (True, "dlpack", 3), (True, "iterator", 2), (False, "iterator", 2)]
+#: Ways to run the peer, tried before the rounds: executor, how batches reach torch, batches prefetched, threads beyond
+#: the number of cores.
+CONFIGURATIONS = [
+    (True, "dlpack", 2, 0),
+    (True, "dlpack", 2, 1),
+    (True, "dlpack", 3, 1),
+    (True, "iterator", 2, 0),
+    (False, "iterator", 2, 0),
+    (False, "iterator", 2, 1),
+]
+Configuration = tuple[bool, str, int, int]
 
 
 def real_shards(folder: Path, images: int) -> str:
@@ -90,16 +100,16 @@ class PlainDali:
     """The peer; `configuration` is one of CONFIGURATIONS. It delivers images only, labels stay bytes."""
 
     def __init__(
-        self, paths: list[str], arguments: argparse.Namespace, antialias: bool, configuration: tuple[bool, str, int]
+        self, paths: list[str], arguments: argparse.Namespace, antialias: bool, configuration: Configuration
     ) -> None:
-        dynamic, handover, prefetch = configuration
+        dynamic, handover, prefetch, more = configuration
         self._pipeline = plain_pipeline(
             paths,
             arguments.size,
             antialias,
             arguments.device,
             batch_size=arguments.batch_size,
-            num_threads=arguments.threads,
+            num_threads=arguments.threads + more,
             device_id=0 if arguments.device == "gpu" else None,
             prefetch_queue_depth=prefetch,
             exec_dynamic=dynamic,
@@ -136,7 +146,7 @@ class Streamaug:
     def __init__(self, shards: str, arguments: argparse.Namespace, antialias: bool) -> None:
         reader = ShardReader(ShardSet.open(shards), batch_size=arguments.batch_size, seed=1)
         recipe = recipes.imagenet_train(size=arguments.size, antialias=antialias)
-        self._pipe: Augmenter = reader.augment(recipe, device=arguments.device, num_threads=arguments.threads)
+        self._pipe: Augmenter = reader.augment(recipe, device=arguments.device, num_threads=arguments.threads + 1)
         self._steps = arguments.batches
         self._batches = self._epochs()
 
@@ -162,16 +172,17 @@ def counted(batches: Iterator[torch.Tensor]) -> int:
     return images
 
 
-def name_of(configuration: tuple[bool, str, int]) -> str:
+def name_of(configuration: Configuration) -> str:
     """A configuration in words."""
-    dynamic, handover, prefetch = configuration
-    return f"{'dynamic' if dynamic else 'classic'} executor, {handover}, prefetch {prefetch}"
+    dynamic, handover, prefetch, more = configuration
+    threads = "as many threads as cores" if more == 0 else f"{more} more thread than cores"
+    return f"{'dynamic' if dynamic else 'classic'} executor, {handover}, prefetch {prefetch}, {threads}"
 
 
-def fastest_peer(paths: list[str], arguments: argparse.Namespace) -> tuple[tuple[bool, str, int], dict[str, float]]:
+def fastest_peer(paths: list[str], arguments: argparse.Namespace) -> tuple[Configuration, dict[str, float]]:
     """Try every configuration three times, in turn; the fastest by its median, and all medians."""
     works = {configuration: PlainDali(paths, arguments, True, configuration) for configuration in CONFIGURATIONS}
-    speeds: dict[tuple[bool, str, int], list[float]] = {configuration: [] for configuration in works}
+    speeds: dict[Configuration, list[float]] = {configuration: [] for configuration in works}
     for work in works.values():
         work()
     for _ in range(3):
@@ -207,7 +218,7 @@ def measure(shards: str, arguments: argparse.Namespace) -> dict[str, object]:
             "device": arguments.device,
             "size": arguments.size,
             "batch_size": arguments.batch_size,
-            "threads": arguments.threads,
+            "cores": arguments.threads,
         },
         "peer": {"chosen": name_of(chosen), "tried": tried},
         "images_per_second": {n: [s.images_per_second for s in rows] for n, rows in samples.items()},
@@ -234,7 +245,7 @@ def main(device: str = "cpu") -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="the cores to use; both sides may take one thread more")
     parser.add_argument("--result", default="loader" if device == "cpu" else device)
     parser.set_defaults(device=device)
     arguments = parser.parse_args()

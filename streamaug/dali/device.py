@@ -45,3 +45,8 @@ def usable_cores() -> int:
     """Cores that this process may use, shared among the processes of this host; at least 1."""
     shared = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, len(os.sched_getaffinity(0)) // (int(shared) if shared.isdecimal() and int(shared) else 1))
+
+
+def default_threads() -> int:
+    """DALI's threads where none are asked for: one more than cores, so that no core waits for another's last image."""
+    return usable_cores() + 1

@@ -13,7 +13,7 @@ from dataclasses import replace as replace_fields
 import torch
 
 from streamaug.batch import Batch, EncodedBatch, Replace
-from streamaug.dali.device import resolve_device, usable_cores
+from streamaug.dali.device import default_threads, resolve_device
 from streamaug.dali.feed import Job, Preparer
 from streamaug.dali.graph import define
 from streamaug.dali.layout import Layout
@@ -41,7 +41,7 @@ class AugmentEngine:
     Args:
         recipe: The recipe, or a function from the epoch to it.
         device: "auto" (a GPU where there is one), "cpu", "gpu" (torch's current device) or "cuda:N".
-        num_threads: DALI's threads; None: the usable cores, divided by LOCAL_WORLD_SIZE.
+        num_threads: DALI's threads; None: the usable cores, divided by LOCAL_WORLD_SIZE, and one more.
         prefetch: How many batches are under way at a time.
         annotations: How to read boxes and keypoints, if there are any.
 
@@ -66,7 +66,7 @@ class AugmentEngine:
         self._recipe = recipe
         self._device_name = device
         self._device: int | None = resolve_device(device, warn=False)
-        self._num_threads = num_threads or usable_cores()
+        self._num_threads = num_threads or default_threads()
         self._prefetch = prefetch
         self._annotations = annotations
         #: Boxes so far that reached beyond their image and were clipped to it.
@@ -127,7 +127,7 @@ class AugmentEngine:
         epoch = batch.origin.epoch
         recipe = self._recipe if isinstance(self._recipe, Recipe) else self._recipe(epoch)
         if self._preparer is None or self._preparer.layout.recipe != recipe:
-            self._preparer = Preparer(Layout(recipe), self._annotations)
+            self._preparer = Preparer(Layout(recipe), self._annotations, turns=self._device is None)
         return self._preparer.prepare(batch, replace)
 
     def _fits(self, job: Job) -> bool:

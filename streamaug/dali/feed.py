@@ -59,13 +59,14 @@ class Preparer:
     Args:
         layout: The recipe's layout.
         annotations: How boxes and keypoints are read, if they are.
+        turns: Whether samples may be resized lying on their side, see `Planner`.
     """
 
-    def __init__(self, layout: Layout, annotations: Annotations | None = None) -> None:
+    def __init__(self, layout: Layout, annotations: Annotations | None = None, *, turns: bool = True) -> None:
         self.layout = layout
         self.annotator = None if annotations is None else Annotator(annotations, layout)
         self._note_component = None if annotations is None else annotations.component
-        self._planner = Planner(layout)
+        self._planner = Planner(layout, turns=turns)
         nothing = np.zeros(1, np.int64)
         example = Origin(0, 0, 0, 1, nothing, nothing, ("",), nothing > 0, nothing > 0)
         #: Names of the graph's inputs beside the encoded images, in order.

@@ -5,6 +5,7 @@ with the feeds. The only difference between the devices is where the decoder lea
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from streamaug.dali.layout import Geometry, Layout, View
 from streamaug.ops.base import Arguments, Node, dali_fn, dali_types, where
@@ -76,25 +77,55 @@ def _resize(geometry: Geometry, name: str, image: Node, nodes: Mapping[str, Node
     }
     kind = kinds[geometry.interpolation]
     parts = [part for part in ("roi_start", "roi_end", "size") if f"{name}.{part}" in nodes]
+    chosen = [nodes[f"{name}.{part}"] for part in parts]
 
-    def resized(image: Node, *chosen: Node) -> Node:
-        arguments = {"size": geometry.lead_size, **dict(zip(parts, chosen, strict=True))}
+    def resize(image: Node, size: Any, *chosen: Node) -> Node:
+        arguments = {"size": size, **dict(zip(parts, chosen, strict=True))}
         return fn.resize(image, interp_type=kind, antialias=True, **arguments)
 
-    chosen = [nodes[f"{name}.{part}"] for part in parts]
+    size = geometry.lead_size
+    if size is None:
+        return resize(image, None, *chosen)
+
+    def on_its_side(image: Node, turned_size: Node, *chosen: Node) -> Node:
+        return _turn(resize(_turn(image, turned_size), size[::-1], *chosen), size)
+
+    def shrunk(image: Node, turned: Node, turned_size: Node, *chosen: Node) -> Node:
+        return where(
+            turned,
+            [image, turned_size, *chosen],
+            on_its_side,
+            lambda image, _, *chosen: resize(image, size, *chosen),
+        )
+
+    inputs = [nodes[f"{name}.turned"], nodes[f"{name}.turned_size"], *chosen]
     if not geometry.warps_enlarged:
-        return resized(image, *chosen)
+        return shrunk(image, *inputs)
 
     def enlarged(image: Node, zoom: Node, *_: Node) -> Node:
         return fn.experimental.warp_perspective(
-            image, matrix=zoom, size=geometry.lead_size, border_mode="replicate", interp_type=types.INTERP_LINEAR
+            image, matrix=zoom, size=size, border_mode="replicate", interp_type=types.INTERP_LINEAR
         )
 
     return where(
         nodes[f"{name}.enlarged"],
-        [image, nodes[f"{name}.zoom"], *chosen],
+        [image, nodes[f"{name}.zoom"], *inputs],
         enlarged,
-        lambda image, _, *chosen: resized(image, *chosen),
+        lambda image, _, *inputs: shrunk(image, *inputs),
+    )
+
+
+def _turn(image: Node, size: Any) -> Node:
+    """Rows become columns; `size` is that of the result."""
+    fn, types = dali_fn(), dali_types()
+
+    return fn.experimental.warp_perspective(
+        image,
+        matrix=[0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+        size=size,
+        border_mode="replicate",
+        interp_type=types.INTERP_NN,
+        pixel_origin="center",
     )
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from streamaug.batch import Int64Array, Origin
 from streamaug.dali.layout import Geometry, Layout
+from streamaug.dali.sideways import sideways
 from streamaug.geometry import Matrices, identity, scaling, translation, window
 from streamaug.image_header import Header
 from streamaug.ops.base import Draws, Extent, Operation
@@ -52,10 +53,15 @@ class Plan:
 
 
 class Planner:
-    """Makes the plans of one layout."""
+    """Makes the plans of one layout.
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    Args:
+        layout: The layout.
+        turns: Whether samples may be resized lying on their side, which pays on the CPU only.
+    """
+
+    def __init__(self, layout: Layout, *, turns: bool) -> None:
+        self._layout, self._turns = layout, turns
         self._turned = layout.recipe.apply_orientation
 
     def plan(self, headers: Sequence[Header], origin: Origin, attempts: Int64Array | None) -> Plan:
@@ -64,14 +70,20 @@ class Planner:
         if self._turned:
             sideways = np.array([header.orientation >= 5 for header in headers])
             size = np.where(sideways[:, None], size[:, ::-1], size)
-        return _BatchPlanner(self._layout, size[:, 0], size[:, 1], origin, attempts).run()
+        return _BatchPlanner(self._layout, self._turns, size[:, 0], size[:, 1], origin, attempts).run()
 
 
 class _BatchPlanner:
     def __init__(
-        self, layout: Layout, height: Extent, width: Extent, origin: Origin, attempts: Int64Array | None
+        self,
+        layout: Layout,
+        turns: bool,
+        height: Extent,
+        width: Extent,
+        origin: Origin,
+        attempts: Int64Array | None,
     ) -> None:
-        self._layout = layout
+        self._layout, self._turns = layout, turns
         self._height, self._width = height, width
         self._origin = origin
         self._attempts = attempts if attempts is not None and attempts.any() else None
@@ -90,7 +102,7 @@ class _BatchPlanner:
             if geometry.one_warp:
                 mirrors.append(self._warp_window(number, geometry, parts, start))
             else:
-                mirrors.append(self._resize(number, geometry, parts, start))
+                mirrors.append(self._resize(number, geometry, parts, start, end))
         for number, view in enumerate(layout.views):
             mirror, total = mirrors[view.geometry], composed[view.geometry].total
             if mirror is not None:
@@ -165,13 +177,22 @@ class _BatchPlanner:
         high = np.minimum(np.ceil(shown[:, 2:] + margin), limits[:, 2:])
         return np.concatenate([low, high], axis=1)
 
-    def _resize(self, number: int, geometry: Geometry, parts: "_Composed", start: Rectangles) -> Flags | None:
+    def _resize(
+        self, number: int, geometry: Geometry, parts: "_Composed", start: Rectangles, end: Rectangles
+    ) -> Flags | None:
         """Feeds of a resize with a filter, and of the warp after it where the recipe has one; the mirror flags."""
         feeds, name = self._plan.feeds, f"geometry{number}"
         shown = _rectangle(parts.lead, parts.lead_height, parts.lead_width)
+        first, last = shown[:, :2] - start, shown[:, 2:] - start
+        turned = np.zeros(len(shown), np.bool_)
+        if geometry.lead_size is not None:
+            if self._turns:
+                turned = sideways(first, last, end - start, geometry.lead_size, _SUPPORT[geometry.interpolation])
+            feeds[f"{name}.turned"] = turned
+            feeds[f"{name}.turned_size"] = np.ascontiguousarray((end - start)[:, ::-1], np.float32)
         if not (geometry.whole_window and len(self._layout.geometries) == 1):
-            feeds[f"{name}.roi_start"] = (shown[:, :2] - start).astype(np.float32)
-            feeds[f"{name}.roi_end"] = (shown[:, 2:] - start).astype(np.float32)
+            feeds[f"{name}.roi_start"] = np.where(turned[:, None], first[:, ::-1], first).astype(np.float32)
+            feeds[f"{name}.roi_end"] = np.where(turned[:, None], last[:, ::-1], last).astype(np.float32)
         if geometry.lead_size is None:
             sizes = np.stack([parts.lead_height, parts.lead_width], axis=1)
             feeds[f"{name}.size"] = sizes.astype(np.float32)

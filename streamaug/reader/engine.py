@@ -5,13 +5,14 @@ live as long as the pass.
 """
 
 import warnings
+from bisect import bisect_left
 from collections.abc import Iterator
 
 import numpy as np
 
 from streamaug.batch import Encoded, EncodedBatch, Origin, Problem, Replace
 from streamaug.order import RUN_LENGTH, Order
-from streamaug.reader.prefetch import Held, Prefetcher
+from streamaug.reader.prefetch import Prefetcher
 from streamaug.reader.progress import Pass
 from streamaug.reader.schedule import Share, wants
 from streamaug.shards import ShardSet
@@ -19,6 +20,11 @@ from streamaug.storage.checksum import crc32c
 from streamaug.storage.fetch import Fetcher
 from streamaug.storage.urls import is_local
 from streamaug.substitution import mismatch, missing
+
+#: Bytes of a request at most, while the first batch is waited for and later. Files: memory that the allocator uses
+#: again is far cheaper than fresh memory (docs/design.md, "Speed"). Stores: what they serve best, less at first.
+_FILE_PARTS = (2 << 20, 2 << 20)
+_STORE_PARTS = (4 << 20, 16 << 20)
 
 
 class BatchReader:
@@ -34,6 +40,7 @@ class BatchReader:
     def __init__(self, shards: ShardSet, order: Order, share: Share, replace: Replace) -> None:
         self._shards, self._order, self._share, self._replace = shards, order, share, replace
         self._names = [alternatives[0] for alternatives in shards.components]
+        self._local = is_local(shards.shards[0].url)
         self._warned = False
 
     def read(self, epoch_pass: Pass) -> Iterator[EncodedBatch]:
@@ -54,6 +61,7 @@ class BatchReader:
                 ),
                 lanes=len(share.lanes(order)),
                 exclusive=share.exclusive(order),
+                part_bytes=_FILE_PARTS if self._local else _STORE_PARTS,
             )
             for number in range(epoch_pass.num_batches):
                 start = epoch_pass.start + number * share.global_batch
@@ -65,8 +73,7 @@ class BatchReader:
     def _threads(self) -> int:
         """Threads to fetch with: disks want few, object stores many."""
         concurrency = self._shards.storage.options.concurrency
-        local = is_local(self._shards.shards[0].url)
-        return min(4, concurrency) if local else concurrency
+        return min(4, concurrency) if self._local else concurrency
 
     def _allowance(self) -> int | None:
         """Bytes a piece may have: no bound where the runs of all lanes fit the limit, else an even share of it."""
@@ -100,11 +107,21 @@ class BatchReader:
         stop = start + share.global_batch
         for held in prefetcher.take(stop):
             piece = held.piece
-            last = int(np.searchsorted(piece.want.positions, stop))
+            last = bisect_left(piece.positions, stop, piece.taken)
             chosen = slice(piece.taken, last)
-            rows = share.rows(piece.want.positions[chosen], start)
+            rows = [share.row(position, start) for position in piece.positions[chosen]]
             ids[rows] = piece.want.sample_ids[chosen]
-            self._fill(held, chosen, rows.tolist(), columns, keys, problems)
+            for row, key in zip(rows, piece.keys[chosen], strict=True):
+                keys[row] = key
+            for number, column in enumerate(columns):
+                places = (values[chosen] for values in piece.places[number])
+                for row, part, begin, end, checksum in zip(rows, *places, strict=True):
+                    if part < 0:
+                        problems[row] = missing(self._shards.components[number])
+                        continue
+                    column[row] = data = held.part(part)[begin:end]
+                    if checksum >= 0 and crc32c(data) != checksum:
+                        problems[row] = mismatch(self._names[number])
             piece.taken = last
         positions = share.positions(start)
         origin = Origin(
@@ -120,27 +137,3 @@ class BatchReader:
         )
         extras = dict(zip(self._names[1:], columns[1:], strict=True))
         return EncodedBatch(columns[0], extras, origin, np.zeros(size, np.int64)), problems
-
-    def _fill(
-        self,
-        held: Held,
-        chosen: slice,
-        rows: list[int],
-        columns: list[list[Encoded]],
-        keys: list[str],
-        problems: dict[int, Problem],
-    ) -> None:
-        """Put a piece's chosen samples into their rows."""
-        piece, buffers = held.piece, held.parts()
-        for row, key in zip(rows, piece.keys[chosen], strict=True):
-            keys[row] = key
-        for number, column in enumerate(columns):
-            places = (piece.part[chosen, number], piece.begin[chosen, number], piece.end[chosen, number])
-            sums = piece.checksums[chosen, number].tolist()
-            for row, part, begin, end, checksum in zip(rows, *(place.tolist() for place in places), sums, strict=True):
-                if part < 0:
-                    problems[row] = missing(self._shards.components[number])
-                    continue
-                column[row] = buffers[part][begin:end]
-                if checksum >= 0 and crc32c(column[row]) != checksum:
-                    problems[row] = mismatch(self._names[number])

@@ -1,11 +1,12 @@
 """Where wanted samples lie: byte ranges to fetch, and the place of every row in them.
 
-In: a `Want` and the indexes of its shards. Out: a `Piece`, whose parts are ranges of 16 MB at most, cut where samples
-end, and merged where the bytes between two wanted samples are fewer than a request is worth. Pure.
+In: a `Want` and the indexes of its shards. Out: a `Piece`, whose parts are ranges of a given size at most, cut where
+samples end, and merged where the bytes between two wanted samples are fewer than a request is worth. Pure.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from streamaug.shards import ShardIndex
 
 MERGE_GAP = 256 << 10  # bytes that a request costs less to read than to skip
 FOREIGN_GAP = 4 << 10  # the same where another rank reads them: headers and padding, no image
-PART_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +27,43 @@ class Part:
     stop: int
 
 
+class Places(NamedTuple):
+    """Where the m samples of a piece have a component.
+
+    Attributes:
+        part: The numbers of the parts, -1 where the sample lacks it.
+        begin: Its first byte in the part.
+        end: One past its last byte.
+        checksum: CRC-32C, -1 where no companion has one.
+    """
+
+    part: list[int]
+    begin: list[int]
+    end: list[int]
+    checksum: list[int]
+
+
 @dataclass(slots=True, eq=False)
 class Piece:
     """Samples fetched together.
 
     Attributes:
         want: Positions and samples, m of each.
+        positions: The same positions, ascending, as plain numbers: batches take a few at a time.
         keys: m keys.
+        places: For each of C components.
         parts: The ranges.
-        part: int64 (m, C), the part that holds a component; -1 where the sample lacks it.
-        begin: int64 (m, C), where the component begins in that part.
-        end: int64 (m, C), where it ends.
-        checksums: int64 (m, C) CRC-32C, -1 where no companion has one.
+        needed: The first position that needs each part.
         num_bytes: What the parts hold together.
         taken: How many of the samples were delivered.
     """
 
     want: Want
+    positions: list[int]
     keys: list[str]
+    places: list[Places]
     parts: list[Part]
-    part: Int64Array
-    begin: Int64Array
-    end: Int64Array
-    checksums: Int64Array
+    needed: list[int]
     num_bytes: int
     taken: int = field(default=0)
 
@@ -59,8 +73,18 @@ def shards_of(starts: Int64Array, sample_ids: Int64Array) -> Int64Array:
     return np.searchsorted(starts, sample_ids, side="right") - 1
 
 
-def locate(want: Want, starts: Int64Array, indexes: Mapping[int, ShardIndex], *, exclusive: bool) -> Piece:
-    """Turn a want into ranges, by the indexes of all its shards; exclusive: no other rank reads what lies between."""
+def locate(
+    want: Want, starts: Int64Array, indexes: Mapping[int, ShardIndex], *, exclusive: bool, part_bytes: int
+) -> Piece:
+    """Turn a want into ranges.
+
+    Args:
+        want: The samples.
+        starts: (S+1,), the first sample of each shard.
+        indexes: Those of all its shards.
+        exclusive: No other rank reads what lies between.
+        part_bytes: A part has more only where one sample has.
+    """
     shards = shards_of(starts, want.sample_ids)
     count = len(want.sample_ids)
     components = next(iter(indexes.values())).offsets.shape[1]
@@ -77,21 +101,25 @@ def locate(want: Want, starts: Int64Array, indexes: Mapping[int, ShardIndex], *,
             keys[row] = index.keys[place]
         if index.checksums is not None:
             checksums[rows] = index.checksums[local]
-    parts, part = _ranges(shards, offsets, sizes, MERGE_GAP if exclusive else FOREIGN_GAP)
-    origin = np.array([each.start for each in parts] + [0], np.int64)[part]
+    parts, part = _ranges(shards, offsets, sizes, MERGE_GAP if exclusive else FOREIGN_GAP, part_bytes)
+    needed = np.full(len(parts) + 1, np.iinfo(np.int64).max)  # the last one is for what no part holds
+    np.minimum.at(needed, part, want.positions[:, None])
+    begin = offsets - np.array([each.start for each in parts] + [0], np.int64)[part]
+    columns = [column.T.tolist() for column in (part, begin, begin + sizes, checksums)]
     return Piece(
         want=want,
+        positions=want.positions.tolist(),
         keys=keys,
+        places=[Places(*component) for component in zip(*columns, strict=True)],
         parts=parts,
-        part=part,
-        begin=offsets - origin,
-        end=offsets - origin + sizes,
-        checksums=checksums,
+        needed=needed[:-1].tolist(),
         num_bytes=sum(each.stop - each.start for each in parts),
     )
 
 
-def _ranges(shards: Int64Array, offsets: Int64Array, sizes: Int64Array, gap: int) -> tuple[list[Part], Int64Array]:
+def _ranges(
+    shards: Int64Array, offsets: Int64Array, sizes: Int64Array, gap: int, part_bytes: int
+) -> tuple[list[Part], Int64Array]:
     """Ranges that cover all components that are there, and the number of the range of each component."""
     part = np.full(offsets.shape, -1, np.int64)
     rows, columns = np.nonzero(offsets >= 0)
@@ -104,7 +132,7 @@ def _ranges(shards: Int64Array, offsets: Int64Array, sizes: Int64Array, gap: int
     row_before = -1
     for k, (row, begin, end) in enumerate(zip(rows.tolist(), begins.tolist(), ends.tolist(), strict=True)):
         here = int(shards[row])
-        full = max(last, end) - first > PART_BYTES and row != row_before
+        full = max(last, end) - first > part_bytes and row != row_before
         if here != shard or begin - last > gap or full:
             if shard >= 0:
                 parts.append(Part(shard, first, last))

@@ -1,7 +1,8 @@
 """Bytes ahead of need, under a memory limit.
 
 In: wants in the order of first need. Out: pieces whose bytes are there, when a batch needs them. Fetching is first in,
-first out in the order of need, so what the next batch waits for is never behind what a later one wants. Bytes count
+first out in the order of need, part by part, so what the next batch waits for is never behind what a later one wants;
+a batch waits for the parts that hold its own samples, not for whole pieces. Bytes count
 against the limit from the request until the last sample of their piece is delivered. Where a piece is needed now and
 does not fit, it is cut to what does, one batch's samples at the least: never a deadlock.
 """
@@ -11,7 +12,6 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,16 +21,20 @@ from streamaug.shards import ShardIndex, ShardSet
 from streamaug.storage.fetch import Fetcher
 
 
-@dataclass(slots=True, eq=False)
 class Held:
     """A piece that was asked for, and its parts as they arrive."""
 
-    piece: Piece
-    futures: list[Future[memoryview]]
+    def __init__(self, piece: Piece) -> None:
+        self.piece = piece
+        self.futures: list[Future[memoryview]] = []
+        self._arrived: dict[int, memoryview] = {}
 
-    def parts(self) -> list[memoryview]:
-        """The bytes of each part; waits for them."""
-        return [future.result() for future in self.futures]
+    def part(self, number: int) -> memoryview:
+        """The bytes of a part; waits for them."""
+        data = self._arrived.get(number)
+        if data is None:
+            data = self._arrived[number] = self.futures[number].result()
+        return data
 
 
 class IndexCache:
@@ -72,6 +76,7 @@ class Prefetcher:
         ahead: Positions to ask ahead of the batch under way.
         lanes: Lanes this rank reads; so many indexes are in use at a time, and as many soon.
         exclusive: Whether no other rank reads what lies between this one's samples.
+        part_bytes: Bytes of a request at most: while the first batch is waited for, and later.
     """
 
     def __init__(
@@ -85,9 +90,11 @@ class Prefetcher:
         ahead: int,
         lanes: int,
         exclusive: bool,
+        part_bytes: tuple[int, int],
     ) -> None:
         self._shards, self._fetcher, self._upcoming = shards, fetcher, upcoming
         self._exclusive = exclusive
+        self._part_bytes, self._later_part_bytes = part_bytes
         self._limit, self._allowance, self._ahead = limit, allowance, ahead
         self._indexes = IndexCache(shards, fetcher, capacity=4 * lanes + 8)
         self._planned: list[tuple[int, int, Want]] = []
@@ -106,9 +113,12 @@ class Prefetcher:
             self._held_bytes -= sum(held.piece.num_bytes for held in used)
             self._asked = [held for held in self._asked if held.piece.taken < len(held.piece.keys)]
         self._plan(stop + self._ahead)
+        known = len(self._asked)
         while self._ask(stop):
             pass
-        return [held for held in self._asked if int(held.piece.want.positions[held.piece.taken]) < stop]
+        self._submit(self._asked[known:])
+        self._part_bytes = self._later_part_bytes
+        return [held for held in self._asked if held.piece.positions[held.piece.taken] < stop]
 
     def _plan(self, horizon: int) -> None:
         """Queue what is needed before the horizon, and begin to load its indexes."""
@@ -145,21 +155,33 @@ class Prefetcher:
         self._waiting = None
         self._held_bytes += piece.num_bytes
         self.peak_bytes = max(self.peak_bytes, self._held_bytes)
-        urls = self._shards.shards
-        futures = [self._fetcher.submit(urls[part.shard].url, part.start, part.stop) for part in piece.parts]
-        self._asked.append(Held(piece, futures))
+        self._asked.append(Held(piece))
         return True
+
+    def _submit(self, pieces: list[Held]) -> None:
+        """Begin to fetch, in the order of need."""
+        parts = [(need, number, k) for number, held in enumerate(pieces) for k, need in enumerate(held.piece.needed)]
+        futures: dict[tuple[int, int], Future[memoryview]] = {}
+        for _, number, k in sorted(parts):
+            part = pieces[number].piece.parts[k]
+            url = self._shards.shards[part.shard].url
+            futures[number, k] = self._fetcher.submit(url, part.start, part.stop)
+        for number, held in enumerate(pieces):
+            held.futures = [futures[number, k] for k in range(len(held.piece.parts))]
 
     def _fit(self, want: Want, indexes: dict[int, ShardIndex], bound: int | None) -> Piece:
         """As many of the wanted samples as the bound allows, one at the least; the rest is planned anew."""
         count = len(want.positions)
-        piece = locate(want, self._shards.starts, indexes, exclusive=self._exclusive)
+        piece = self._located(want, indexes)
         while bound is not None and piece.num_bytes > bound and count > 1:
             count = max(1, min(count * bound // piece.num_bytes, count - 1))
-            piece = locate(want.split(count)[0], self._shards.starts, indexes, exclusive=self._exclusive)
+            piece = self._located(want.split(count)[0], indexes)
         if count < len(want.positions):
             self._push(want.split(count)[1])
         return piece
+
+    def _located(self, want: Want, indexes: dict[int, ShardIndex]) -> Piece:
+        return locate(want, self._shards.starts, indexes, exclusive=self._exclusive, part_bytes=self._part_bytes)
 
     def _squeeze(self, piece: Piece, room: int) -> Piece:
         """The piece is needed now and too large: as much of it as fits, one sample at the least."""

@@ -35,11 +35,11 @@ class Share:
             return start + (self.rank - start) % self.world_size + self.world_size * rows
         return start + self.rank * self.batch_size + rows
 
-    def rows(self, positions: Int64Array, start: int) -> Int64Array:
-        """The rows of positions in that global batch; the inverse of `positions`."""
+    def row(self, position: int, start: int) -> int:
+        """The row of a position in that global batch; the inverse of `positions`."""
         if self.interleaved:
-            return (positions - start) // self.world_size
-        return positions - start - self.rank * self.batch_size
+            return (position - start) // self.world_size
+        return position - start - self.rank * self.batch_size
 
     def num_batches(self, order: Order, start: int = 0) -> int:
         """Global batches from a position to the end of the epoch."""

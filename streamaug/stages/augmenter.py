@@ -15,7 +15,7 @@ class Augmenter(Stage):
         source: A `ShardReader`.
         recipe: What to do, or a function epoch → recipe (progressive sizes).
         device: "auto" (a GPU if there is one), "cpu", "gpu" (torch's current device) or "cuda:N".
-        num_threads: DALI's CPU threads; None: usable cores / LOCAL_WORLD_SIZE.
+        num_threads: DALI's CPU threads; None: usable cores / LOCAL_WORLD_SIZE, and one more.
         prefetch: Batches in flight ahead of the one delivered, at least 1.
         annotations: Where boxes and keypoints are, see `Annotations`.
 
