@@ -1,7 +1,7 @@
 """`streamaug preview RECIPE SHARDS`: what a recipe does to images of yours, as one picture.
 
 A row a sample; columns: the whole image, each operation alone at the low end, the middle and the high end of its range,
-then the whole recipe several times over. Boxes and keypoints are drawn where they are read.
+then the whole recipe several times over, or each of its views. Boxes and keypoints are drawn where they are read.
 """
 
 import argparse
@@ -30,6 +30,7 @@ TILE, GAP, HEAD, LEVELS = 128, 6, 40, (("low", 0.0), ("middle", 0.5), ("high", 1
 NAMED: dict[str, Callable[[], Recipe]] = {
     "imagenet_train": recipes.imagenet_train,
     "imagenet_eval": recipes.imagenet_eval,
+    "imagenet_tta": recipes.imagenet_tta,
 }
 
 
@@ -140,11 +141,14 @@ def draw(recipe: Recipe, shards: ShardSet, notes: Annotations | None, *, rows: i
 
     whole = dataclasses.replace(recipe, output=Output(dtype="uint8"))
     reader = ShardReader(shards, batch_size=rows, shuffle=False, tail="pad")
-    shown = [(*column, 0) for column in columns(recipe)]
-    shown += [("whole recipe", f"draw {epoch + 1}", whole, epoch) for epoch in range(times)]
+    shown = [(*column, 0, 0) for column in columns(recipe)]
+    if recipe.views:
+        shown += [("whole recipe", f"view {view + 1}", whole, 0, view) for view in range(len(recipe.views))]
+    else:
+        shown += [("whole recipe", f"draw {epoch + 1}", whole, epoch, 0) for epoch in range(times)]
     page = Image.new("RGB", (GAP + len(shown) * (TILE + GAP), HEAD + rows * (TILE + GAP)), (255, 255, 255))
     pen = ImageDraw.Draw(page)
-    for number, (title, line, one, epoch) in enumerate(shown):
+    for number, (title, line, one, epoch, view) in enumerate(shown):
         chain = reader.augment(one, device="cpu", annotations=notes if len(one.branches) == 1 else None)
         chain.set_epoch(epoch)
         batch = next(iter(chain))
@@ -153,7 +157,7 @@ def draw(recipe: Recipe, shards: ShardSet, notes: Annotations | None, *, rows: i
         pen.text((x, 4), title, fill=(24, 24, 27), font=ImageFont.load_default(13))
         pen.text((x, 20), line, fill=(110, 113, 120), font=ImageFont.load_default(12))
         for row in range(rows):
-            page.paste(tile(batch, row), (x, HEAD + row * (TILE + GAP)))
+            page.paste(tile(batch, view * rows + row), (x, HEAD + row * (TILE + GAP)))
     return page
 
 

@@ -20,7 +20,7 @@ from streamaug.errors import BadSampleError, RecipeError
 from streamaug.geometry import transform_points
 from streamaug.image_header import Header
 from streamaug.ops.annotations import Annotations
-from streamaug.ops.erase import Erase
+from streamaug.ops.base import Photometric
 
 Array = npt.NDArray[np.float64]
 
@@ -76,7 +76,8 @@ class Annotator:
         self._annotations = annotations
         self._size = layout.recipe.size
         self._turned = layout.recipe.apply_orientation
-        self._erasers = [(index, op) for index, op in layout.views[0].photometric if isinstance(op, Erase)]
+        photometric = layout.views[0].photometric
+        self._hiding = [(index, each) for index, each in photometric if type(each).hides is not Photometric.hides]
 
     def read(self, batch: EncodedBatch) -> tuple[list[Note], dict[int, Problem]]:
         """Each row's annotation, and the rows whose annotation is malformed.
@@ -107,19 +108,17 @@ class Annotator:
         stored = np.concatenate([note.boxes for note in notes]) if notes else np.zeros((0, 4))
         shown = plan.shown[0][:, [1, 0, 3, 2]]
         boxes, keep, clipped = self._boxes(stored, sizes[owner], matrices[owner], shown[owner])
-        mirrored = np.linalg.det(matrices) < 0
+        points = self._points([note.keypoints for note in notes], sizes, plan)
         out: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]] = ([], [], [])
-        for row, note in enumerate(notes):
-            mine = np.flatnonzero(owner == row)
-            kept = keep[mine]
-            points = note.keypoints
-            if len(points):
-                points = self._points(points, row, sizes[row], matrices[row], bool(mirrored[row]), plan)
-                if len(points) == len(note.boxes):
-                    points = points[kept]
+        first = 0
+        for note, moved in zip(notes, points, strict=True):
+            mine = slice(first, first + len(note.boxes))
+            first, kept = mine.stop, keep[mine]
+            if len(moved) and len(moved) == len(note.boxes):
+                moved = moved[kept]
             out[0].append(torch.from_numpy(boxes[mine][kept].astype(np.float32)))
             out[1].append(torch.from_numpy(note.labels[kept]))
-            out[2].append(torch.from_numpy(points.astype(np.float32)))
+            out[2].append(torch.from_numpy(moved.astype(np.float32)))
         return Transformed(tuple(out[0]), tuple(out[1]), tuple(out[2]), clipped)
 
     def _extent(self, header: Header) -> tuple[int, int]:
@@ -159,29 +158,40 @@ class Annotator:
         )
         return boxes, keep & ~behind.any(axis=1), clipped
 
-    def _points(self, stored: Array, row: int, size: Array, matrix: Array, mirrored: bool, plan: Plan) -> Array:
-        """A sample's keypoints (M, K, 3) in output pixels; visibility is 0 where they are out of view or erased."""
-        place = stored[..., :2] * size if self._annotations.normalized else stored[..., :2]
-        moved = transform_points(matrix, place.reshape(-1, 2)).reshape(place.shape)
+    def _points(self, stored: Sequence[Array], sizes: Array, plan: Plan) -> list[Array]:
+        """Each sample's keypoints (M, K, 3) in output pixels; visibility is 0 where they are out of view or hidden."""
+        counts = [points.shape[0] * points.shape[1] for points in stored]
+        if not any(counts):
+            return list(stored)
+        owner = np.repeat(np.arange(len(stored)), counts)
+        flat = np.concatenate([points.reshape(-1, 3) for points in stored])
+        place = flat[:, :2] * sizes[owner] if self._annotations.normalized else flat[:, :2]
+        moved = transform_points(plan.matrices[0][owner], place[:, None])[:, 0]
         height, width = self._size
-        top, left, bottom, right = plan.shown[0][row]
-        seen = ((moved >= 0) & (moved < [width, height])).all(axis=-1)
-        seen &= ((place >= [left, top]) & (place <= [right, bottom])).all(axis=-1)
-        for index, operation in self._erasers:
-            if plan.selected[index][row]:
-                holes = operation.parameters(plan.draws[index][row : row + 1], height, width)
-                low = np.asarray(holes["anchor"], np.float64).reshape(-1, 2)[:, ::-1]
-                high = low + np.asarray(holes["shape"], np.float64).reshape(-1, 2)[:, ::-1]
-                covered = (moved[..., None, :] >= low) & (moved[..., None, :] < high)
-                seen &= ~covered.all(axis=-1).any(axis=-1)
-        out = np.concatenate([moved, np.where(seen, stored[..., 2], 0.0)[..., None]], axis=-1)
-        if mirrored and self._annotations.flip_pairs:
-            order = np.arange(out.shape[1])
-            for left, right in self._annotations.flip_pairs:
-                if max(left, right) < len(order):
-                    order[[left, right]] = order[[right, left]]
-            out = out[:, order]
-        return np.asarray(out, np.float64)
+        shown = plan.shown[0][owner]
+        seen: npt.NDArray[np.bool_] = np.asarray(
+            ((moved >= 0) & (moved < [width, height])).all(axis=1)
+            & ((place >= shown[:, 1::-1]) & (place <= shown[:, :1:-1])).all(axis=1)
+        )
+        for index, operation in self._hiding:
+            chosen = np.flatnonzero(plan.selected[index][owner])
+            if len(chosen):
+                seen[chosen] &= ~operation.hides(plan.draws[index][owner[chosen]], moved[chosen], height, width)
+        out = np.concatenate([moved, np.where(seen, flat[:, 2], 0.0)[:, None]], axis=1)
+        parts = np.split(out, np.cumsum(counts)[:-1])
+        mirrored = np.linalg.det(plan.matrices[0]) < 0
+        return [
+            self._paired(part.reshape(points.shape)) if flipped else part.reshape(points.shape)
+            for part, points, flipped in zip(parts, stored, mirrored, strict=True)
+        ]
+
+    def _paired(self, points: Array) -> Array:
+        """Keypoints (M, K, 3) of a mirrored sample: each takes the place of its counterpart."""
+        order = np.arange(points.shape[1])
+        for left, right in self._annotations.flip_pairs:
+            if max(left, right) < len(order):
+                order[[left, right]] = order[[right, left]]
+        return points[:, order]
 
     def _parse(self, text: bytes) -> Note:
         try:

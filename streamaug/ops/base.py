@@ -235,6 +235,20 @@ class Photometric(Operation):
         """Add DALI nodes: uint8 (H, W, 3) RGB in, the same out. Only samples that were selected come here."""
         raise NotImplementedError
 
+    def hides(self, draws: Draws, points: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.bool_]:
+        """Which places are painted over, so that a keypoint there is no longer visible; none unless overridden.
+
+        Args:
+            draws: float64 (P, `draws`), the numbers of the sample that each place belongs to.
+            points: float64 (P, 2), x and y in pixels.
+            height: The frame's height in pixels.
+            width: Its width.
+
+        Returns:
+            bool (P,).
+        """
+        return np.zeros(len(points), np.bool_)
+
 
 def place(operation: object, field: str) -> str:
     """How messages name a field: `Rotate.degrees`."""

@@ -114,3 +114,11 @@ class Erase(Photometric):
         else:
             fill = fn.cast(fn.reductions.mean(image, axes=(0, 1)), dtype=types.UINT8)
         return image ^ ((image ^ fill) & mask)
+
+    def hides(self, draws: Draws, points: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.bool_]:
+        """The places inside a rectangle."""
+        holes = self.parameters(draws, height, width)
+        low = np.asarray(holes["anchor"], np.float64).reshape(len(points), -1, 2)[..., ::-1]
+        high = low + np.asarray(holes["shape"], np.float64).reshape(len(points), -1, 2)[..., ::-1]
+        inside = (points[:, None] >= low) & (points[:, None] < high)
+        return np.asarray(np.any(np.all(inside, axis=2), axis=1), np.bool_)

@@ -37,6 +37,18 @@ def test_the_picture_has_a_column_for_each_operation_at_each_level_and_for_each_
     assert (tiles[-1] != tiles[-2]).any()
 
 
+def test_a_recipe_with_views_shows_each_of_them(drawn, tmp_path):
+    shard = write_shard(tmp_path / "x-000000.tar", drawn[:4])
+    output = tmp_path / "picture.png"
+    assert main(["preview", "imagenet_tta", str(shard), "-o", str(output), "--rows", "2"]) == 0
+    picture = np.asarray(Image.open(output))
+    count = 1 + 10  # the original, ten crops; no operation stands alone, since the resize has no fixed size
+    assert picture.shape == (HEAD + 2 * (TILE + GAP), GAP + count * (TILE + GAP), 3)
+    views = [picture[HEAD:, GAP + k * (TILE + GAP) : k * (TILE + GAP) + TILE + GAP][:TILE] for k in range(1, 11)]
+    assert len({view.tobytes() for view in views}) == 10
+    assert np.abs(views[4][:, ::-1].astype(int) - views[9]).mean() < 3  # the centre, and its mirror image
+
+
 def test_boxes_are_drawn(drawn, recipe_file, tmp_path):
     path = tmp_path / "boxes-000000.tar"
     with tarfile.open(path, "w") as tar:

@@ -163,18 +163,27 @@ def test_mirroring_exchanges_flip_pairs(tmp_path):
     ]
 
 
-def test_erasing_hides_keypoints(tmp_path):
-    points = [[[float(x), float(y), 2] for x in range(3, 180, 6) for y in range(3, 120, 6)]]
+@pytest.mark.parametrize(
+    "operation",
+    [
+        ops.Erase(area=(0.1, 0.3), count=2, fill=0, probability=0.7),
+        ops.Erase(size=60, fill=0, probability=0.7),
+        ops.GridMask(ratio=(0.2, 0.7), tile=(9, 40), probability=0.7),
+    ],
+    ids=repr,
+)
+def test_what_is_painted_over_hides_keypoints(tmp_path, operation):
+    points = [[[float(x), float(y), 2] for x in range(3, 180, 3) for y in range(3, 120, 3)]]
     white = np.full((*SIZE, 3), 255, np.uint8)
     url = write(tmp_path / "white-000000.tar", [white] * 8, [{"keypoints": points}] * 8)
-    batch = read(url, [ops.Erase(area=(0.1, 0.3), count=2, fill=0, probability=0.7)], batch_size=8)
+    batch = read(url, [operation], batch_size=8)
     hidden = 0
     for image, keypoints in zip(batch.images, batch.keypoints, strict=True):
         for x, y, visible in keypoints[0].tolist():
             erased = bool((image[:, int(y), int(x)] == 0).all())
             assert erased == (visible == 0)
             hidden += erased
-    assert hidden > 100
+    assert hidden > 400
 
 
 def near(image, x, y):
