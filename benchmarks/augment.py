@@ -7,8 +7,9 @@ since they need other versions than this project does:
         albumentationsx opencv-python-headless spdl        # SPDL needs FFmpeg's libraries as well
     python benchmarks/augment.py --peers /elsewhere/peers/bin/python --recipe crop_flip heavy trivial_augment
 
-Out: a table, and benchmarks/results/augment-<recipe>.json. Every peer is a process of its own with two workers or
-threads; rounds are interleaved, ratios taken within a round. A peer that does not start is named, and left out.
+Out: a table, and benchmarks/results/augment-<recipe>.json. Every peer is a process of its own, and so is streamaug.
+Each runs with as many workers or threads as cores, and with one more; the faster of the two counts. Rounds are
+interleaved, ratios taken within a round. A peer that does not start is named, and left out.
 """
 
 import argparse
@@ -41,7 +42,10 @@ RECIPES = {
         ],
     ),
     "heavy": ({"streamaug": "heavy"}, ["dali_operators", "torchvision_v2", "albumentations_cv2"]),
-    "trivial_augment": ({"streamaug": "trivial_augment"}, ["dali_operators", "torchvision_v2"]),
+    "trivial_augment": (
+        {"streamaug": "trivial_augment", "streamaug, antialias=False": "trivial_augment_one_warp"},
+        ["dali_operators", "torchvision_v2"],
+    ),
 }
 
 
@@ -75,42 +79,54 @@ class Peer:
         self._process.wait()
 
 
-def compare(recipe: str, python: str | None, shards: list[str], threads: int, rounds: int) -> None:
+def compare(recipe: str, python: str | None, shards: list[str], cores: int, rounds: int) -> None:
+    """Run all, print the ratios and write them down."""
     ours, others = RECIPES[recipe]
-    peers: dict[str, Peer] = {}
-    for name, own in ours.items():
-        peers[name] = Peer(sys.executable, "ours", own, threads, shards)
+    programs = {name: (sys.executable, "ours", own) for name, own in ours.items()}
     for program in others:
         interpreter = sys.executable if program == "dali_operators" else python
         if interpreter is None:
             print(f"left out: {program}, for want of --peers")
-            continue
-        try:
-            peers[program] = Peer(interpreter, program, recipe, threads, shards)
-        except RuntimeError as error:
-            print(f"left out: {program}, {error}")
+        else:
+            programs[program] = (interpreter, program, recipe)
+    peers: dict[tuple[str, int], Peer] = {}
+    for name, (interpreter, program, own) in programs.items():
+        for workers in (cores, cores + 1):
+            try:
+                peers[name, workers] = Peer(interpreter, program, own, workers, shards)
+            except RuntimeError as error:
+                print(f"left out: {name} with {workers}, {error}")
     try:
-        works: dict[str, Callable[[], int]] = {name: peer.epoch for name, peer in peers.items()}
+        works: dict[str, Callable[[], int]] = {title(*key): peer.epoch for key, peer in peers.items()}
         samples = interleaved(works, rounds)
     finally:
         for peer in peers.values():
             peer.close()
     speeds = {name: statistics.median(one.images_per_second for one in rows) for name, rows in samples.items()}
+    best: dict[str, str] = {}
+    for name, workers in peers:
+        best[name] = max(best.get(name, title(name, workers)), title(name, workers), key=lambda each: speeds[each])
     ratios = {}
     for name in ours:
-        for peer in peers:
-            if peer not in ours:
-                ratios[f"{name} / {peer}"] = clock = ratio(samples, name, peer)[0]
-                print(f"{recipe}: {name} {speeds[name]:.0f}, {peer} {speeds[peer]:.0f} images/s, ratio {clock}")
+        for peer in (each for each in best if each not in ours):
+            ratios[f"{name} / {peer}"] = clock = ratio(samples, best[name], best[peer])[0]
+            one, other = f"{best[name]} {speeds[best[name]]:.0f}", f"{best[peer]} {speeds[best[peer]]:.0f}"
+            print(f"{recipe}: {one}, {other} images/s, ratio {clock}")
     result = {
         "recipe": recipe,
-        "threads": threads,
+        "cores": cores,
         "rounds": rounds,
-        "about": {name: peer.about for name, peer in peers.items()},
+        "about": {title(*key): peer.about for key, peer in peers.items()},
+        "fastest": best,
         "images_per_second": {name: [one.images_per_second for one in rows] for name, rows in samples.items()},
         "ratios": {name: [one.median, one.low, one.high, one.confidence] for name, one in ratios.items()},
     }
     print(f"wrote {save(f'augment-{recipe}', result)}")
+
+
+def title(name: str, workers: int) -> str:
+    """A program with a number of workers or threads."""
+    return f"{name} ({workers})"
 
 
 def main() -> None:
@@ -119,7 +135,7 @@ def main() -> None:
     parser.add_argument("--peers", help="the interpreter of the peers' virtual environment")
     parser.add_argument("--shards", nargs="+", help="local tars with .idx files beside them")
     parser.add_argument("--images", type=int, default=2000, help="images of the default shards")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -129,7 +145,7 @@ def main() -> None:
             streamaug(["index", pattern])
             shards = list(expand_urls(pattern))
         for recipe in args.recipe:
-            compare(recipe, args.peers, shards, args.threads, args.rounds)
+            compare(recipe, args.peers, shards, args.cores, args.rounds)
 
 
 if __name__ == "__main__":

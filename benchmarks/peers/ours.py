@@ -9,8 +9,8 @@ def recipe_of(name: str) -> Recipe:
     if name in ("crop_flip", "crop_flip_one_warp"):
         return recipes.imagenet_train(antialias=name == "crop_flip")
     normalised = Output(mean=recipes.IMAGENET_MEAN, std=recipes.IMAGENET_STD)
-    if name == "trivial_augment":
-        return recipes.imagenet_train(policy=ops.TrivialAugmentWide())
+    if name in ("trivial_augment", "trivial_augment_one_warp"):
+        return recipes.imagenet_train(policy=ops.TrivialAugmentWide(), antialias=name == "trivial_augment")
     return Recipe(
         [
             ops.RandomResizedCrop(224, antialias=False),
