@@ -21,10 +21,9 @@ from streamaug.storage.fetch import Fetcher
 from streamaug.storage.urls import is_local
 from streamaug.substitution import mismatch, missing
 
-#: Bytes of a request at most, while the first batch is waited for and later. Files: memory that the allocator uses
-#: again is far cheaper than fresh memory (docs/design.md, "Speed"). Stores: what they serve best, less at first.
-_FILE_PARTS = (2 << 20, 2 << 20)
-_STORE_PARTS = (4 << 20, 16 << 20)
+#: Bytes of a request. Files: memory that the allocator uses again is far cheaper than fresh memory (docs/design.md,
+#: "Speed"). Stores: what they serve best.
+_FILE_PART, _STORE_PART = 2 << 20, 16 << 20
 
 
 class BatchReader:
@@ -61,7 +60,7 @@ class BatchReader:
                 ),
                 lanes=len(share.lanes(order)),
                 exclusive=share.exclusive(order),
-                part_bytes=_FILE_PARTS if self._local else _STORE_PARTS,
+                part_bytes=_FILE_PART if self._local else _STORE_PART,
             )
             for number in range(epoch_pass.num_batches):
                 start = epoch_pass.start + number * share.global_batch

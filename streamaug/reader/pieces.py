@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from streamaug.batch import Int64Array
 from streamaug.reader.schedule import Want
 from streamaug.shards import ShardIndex
 
 MERGE_GAP = 256 << 10  # bytes that a request costs less to read than to skip
+_SHARD_STRIDE = 1 << 42  # more than a shard has bytes
 FOREIGN_GAP = 4 << 10  # the same where another rank reads them: headers and padding, no image
 
 
@@ -74,7 +76,7 @@ def shards_of(starts: Int64Array, sample_ids: Int64Array) -> Int64Array:
 
 
 def locate(
-    want: Want, starts: Int64Array, indexes: Mapping[int, ShardIndex], *, exclusive: bool, part_bytes: int
+    want: Want, starts: Int64Array, indexes: Mapping[int, ShardIndex], *, exclusive: bool, part_bytes: int, urgent: int
 ) -> Piece:
     """Turn a want into ranges.
 
@@ -83,7 +85,8 @@ def locate(
         starts: (S+1,), the first sample of each shard.
         indexes: Those of all its shards.
         exclusive: No other rank reads what lies between.
-        part_bytes: A part has more only where one sample has.
+        part_bytes: A part is larger by less than a sample.
+        urgent: Samples of earlier positions are parts of their own, so that nobody waits for what lies around them.
     """
     shards = shards_of(starts, want.sample_ids)
     count = len(want.sample_ids)
@@ -101,7 +104,8 @@ def locate(
             keys[row] = index.keys[place]
         if index.checksums is not None:
             checksums[rows] = index.checksums[local]
-    parts, part = _ranges(shards, offsets, sizes, MERGE_GAP if exclusive else FOREIGN_GAP, part_bytes)
+    apart = want.positions < urgent
+    parts, part = _ranges(shards, offsets, sizes, apart, MERGE_GAP if exclusive else FOREIGN_GAP, part_bytes)
     needed = np.full(len(parts) + 1, np.iinfo(np.int64).max)  # the last one is for what no part holds
     np.minimum.at(needed, part, want.positions[:, None])
     begin = offsets - np.array([each.start for each in parts] + [0], np.int64)[part]
@@ -118,27 +122,37 @@ def locate(
 
 
 def _ranges(
-    shards: Int64Array, offsets: Int64Array, sizes: Int64Array, gap: int, part_bytes: int
+    shards: Int64Array,
+    offsets: Int64Array,
+    sizes: Int64Array,
+    apart: npt.NDArray[np.bool_],
+    gap: int,
+    part_bytes: int,
 ) -> tuple[list[Part], Int64Array]:
     """Ranges that cover all components that are there, and the number of the range of each component."""
     part = np.full(offsets.shape, -1, np.int64)
     rows, columns = np.nonzero(offsets >= 0)
-    begins = offsets[rows, columns]
-    by_place = np.lexsort((begins, shards[rows]))
-    rows, columns, begins = rows[by_place], columns[by_place], begins[by_place]
-    ends = begins + sizes[rows, columns]
-    parts: list[Part] = []
-    shard = first = last = -1
-    row_before = -1
-    for k, (row, begin, end) in enumerate(zip(rows.tolist(), begins.tolist(), ends.tolist(), strict=True)):
-        here = int(shards[row])
-        full = max(last, end) - first > part_bytes and row != row_before
-        if here != shard or begin - last > gap or full:
-            if shard >= 0:
-                parts.append(Part(shard, first, last))
-            shard, first, last = here, begin, end
-        last, row_before = max(last, end), row
-        part[row, columns[k]] = len(parts)
-    if shard >= 0:
-        parts.append(Part(shard, first, last))
-    return parts, part
+    if not len(rows):
+        return [], part
+    place = shards[rows] * _SHARD_STRIDE + offsets[rows, columns]  # one line of addresses, shard after shard
+    by_place = np.argsort(place, kind="stable")
+    rows, columns, place = rows[by_place], columns[by_place], place[by_place]
+    ends = place + sizes[rows, columns]
+    other = np.concatenate([[True], rows[1:] != rows[:-1]])  # where another sample begins
+    before = np.maximum.accumulate(np.concatenate([[place[0]], ends[:-1]]))
+    cut = place - before > gap
+    cut |= other & (apart[rows] | np.concatenate([[False], apart[rows[:-1]]]))
+    cut[0] = True
+    # Within a stretch, a sample belongs to the part in which it begins.
+    index = np.arange(len(rows))
+    stretch = place[np.maximum.accumulate(np.where(cut, index, 0))]
+    begins = np.maximum.accumulate(np.where(other | cut, index, 0))
+    number = (place[begins] - stretch) // part_bytes
+    cut[1:] |= other[1:] & (number[1:] != number[:-1])
+    first = np.flatnonzero(cut)
+    part[rows, columns] = np.cumsum(cut) - 1
+    last = np.maximum.reduceat(ends, first)
+    numbers = place[first] // _SHARD_STRIDE
+    base = numbers * _SHARD_STRIDE
+    ranges = zip(numbers.tolist(), (place[first] - base).tolist(), (last - base).tolist(), strict=True)
+    return [Part(*each) for each in ranges], part

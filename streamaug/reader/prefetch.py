@@ -76,7 +76,7 @@ class Prefetcher:
         ahead: Positions to ask ahead of the batch under way.
         lanes: Lanes this rank reads; so many indexes are in use at a time, and as many soon.
         exclusive: Whether no other rank reads what lies between this one's samples.
-        part_bytes: Bytes of a request at most: while the first batch is waited for, and later.
+        part_bytes: Bytes of a request, or a little more. What the first batch needs is asked for sample by sample.
     """
 
     def __init__(
@@ -90,11 +90,12 @@ class Prefetcher:
         ahead: int,
         lanes: int,
         exclusive: bool,
-        part_bytes: tuple[int, int],
+        part_bytes: int,
     ) -> None:
         self._shards, self._fetcher, self._upcoming = shards, fetcher, upcoming
         self._exclusive = exclusive
-        self._part_bytes, self._later_part_bytes = part_bytes
+        self._part_bytes = part_bytes
+        self._urgent: int | None = None
         self._limit, self._allowance, self._ahead = limit, allowance, ahead
         self._indexes = IndexCache(shards, fetcher, capacity=4 * lanes + 8)
         self._planned: list[tuple[int, int, Want]] = []
@@ -112,12 +113,12 @@ class Prefetcher:
         if used:
             self._held_bytes -= sum(held.piece.num_bytes for held in used)
             self._asked = [held for held in self._asked if held.piece.taken < len(held.piece.keys)]
+        self._urgent = stop if self._urgent is None else 0
         self._plan(stop + self._ahead)
         known = len(self._asked)
         while self._ask(stop):
             pass
         self._submit(self._asked[known:])
-        self._part_bytes = self._later_part_bytes
         return [held for held in self._asked if held.piece.positions[held.piece.taken] < stop]
 
     def _plan(self, horizon: int) -> None:
@@ -181,7 +182,14 @@ class Prefetcher:
         return piece
 
     def _located(self, want: Want, indexes: dict[int, ShardIndex]) -> Piece:
-        return locate(want, self._shards.starts, indexes, exclusive=self._exclusive, part_bytes=self._part_bytes)
+        return locate(
+            want,
+            self._shards.starts,
+            indexes,
+            exclusive=self._exclusive,
+            part_bytes=self._part_bytes,
+            urgent=self._urgent or 0,
+        )
 
     def _squeeze(self, piece: Piece, room: int) -> Piece:
         """The piece is needed now and too large: as much of it as fits, one sample at the least."""
