@@ -23,7 +23,7 @@ from streamaug.substitution import mismatch, missing
 
 #: Bytes of a request. Files: memory that the allocator uses again is far cheaper than fresh memory (docs/design.md,
 #: "Speed"). Stores: what they serve best.
-_FILE_PART, _STORE_PART = 2 << 20, 16 << 20
+_FILE_PART, _STORE_PART = 2 << 20, 8 << 20
 
 
 class BatchReader:
