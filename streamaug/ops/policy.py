@@ -178,7 +178,7 @@ def _step_parameters(step: npt.NDArray[np.int64], amount: Values, uses: frozense
     found: Parameters = {}
     for name, branch in _BRANCHES.items():
         if uses & branch.steps:
-            found[name] = np.isin(step, list(branch.steps))
+            found[name] = _members(branch.steps)[step]
     needed = {each for name in found for each in _BRANCHES[name].inputs}
     factor = 1.0 + np.where((step >= Step.BRIGHTNESS) & (step <= Step.SHARPNESS), amount, 0.0)
     if "factor" in needed:
@@ -195,6 +195,14 @@ def _step_parameters(step: npt.NDArray[np.int64], amount: Values, uses: frozense
         found["mask"] = mask(bits)
         found["threshold"] = np.where(step == Step.INVERT, 0, threshold).astype(np.int16)
     return found
+
+
+@lru_cache(maxsize=32)
+def _members(steps: frozenset[int]) -> npt.NDArray[np.bool_]:
+    """Whether each sub-operation, by its number, is one of these."""
+    table = np.zeros(len(Step), np.bool_)
+    table[list(steps)] = True
+    return table
 
 
 def blended(image: Node, other: Node, arguments: Arguments) -> Node:
