@@ -64,7 +64,7 @@ def draw(result: dict[str, Any]) -> str:
     height = second + ROW * 2 * len(result["ratios"]) + 40
     confidence = next(iter(result["ratios"].values()))["clock"]["confidence"]
     subtitle = (
-        f"{machine['cpu']}, {machine['usable_cores']} cores, {settings['threads']} threads, "
+        f"{machine['cpu']}, {settings['cores']} cores, "
         f"{settings['device'].upper()}, "
         f"batch {settings['batch_size']}, {settings['size']} pixels, {result['date'][:10]}"
     )

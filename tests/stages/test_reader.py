@@ -132,6 +132,19 @@ def test_only_what_is_left_is_fetched_on_resume(uneven, monkeypatch):
     assert needed <= fetched <= needed + 192 * 3 * 1024  # two tar headers and padding a sample
 
 
+def test_what_the_first_batch_needs_is_read_first_and_alone(uneven):
+    one = reader(uneven[0], storage=StorageOptions(concurrency=1))  # so that reads come in the order of asking
+    storage = counting(one)
+    order = []
+    read = storage.read
+    storage.read = lambda url, start, stop: order.append(stop - start) or read(url, start, stop)
+    first = next(iter(one))
+    needed = sum(len(image) + len(label) for image, label in zip(first.data, first.extras["cls"], strict=True))
+    one.close()
+    assert needed <= sum(order[:32]) <= needed + 32 * 2 * 1024  # a tar header and padding between image and label
+    assert max(order[:32]) < min(sum(order[:32]), max(len(image) for image in first.data) + 4096)
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_no_byte_is_read_twice_by_any_rank(uneven, world_size, shuffle):
