@@ -61,6 +61,7 @@ class BatchReader:
                 lanes=len(share.lanes(order)),
                 exclusive=share.exclusive(order),
                 part_bytes=_FILE_PART if self._local else _STORE_PART,
+                urgent=epoch_pass.start + share.global_batch,
             )
             for number in range(epoch_pass.num_batches):
                 start = epoch_pass.start + number * share.global_batch

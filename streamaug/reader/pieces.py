@@ -1,6 +1,6 @@
 """Where wanted samples lie: byte ranges to fetch, and the place of every row in them.
 
-In: a `Want` and the indexes of its shards. Out: a `Piece`, whose parts are ranges of a given size at most, cut where
+In: a `Want` and the indexes of its shards. Out: a `Piece`, whose parts are ranges of about a given size, cut where
 samples end, and merged where the bytes between two wanted samples are fewer than a request is worth. Pure.
 """
 
@@ -134,7 +134,8 @@ def _ranges(
     rows, columns = np.nonzero(offsets >= 0)
     if not len(rows):
         return [], part
-    place = shards[rows] * _SHARD_STRIDE + offsets[rows, columns]  # one line of addresses, shard after shard
+    known, shard = np.unique(shards[rows], return_inverse=True)
+    place = shard * _SHARD_STRIDE + offsets[rows, columns]  # one line of addresses, shard after shard
     by_place = np.argsort(place, kind="stable")
     rows, columns, place = rows[by_place], columns[by_place], place[by_place]
     ends = place + sizes[rows, columns]
@@ -152,7 +153,7 @@ def _ranges(
     first = np.flatnonzero(cut)
     part[rows, columns] = np.cumsum(cut) - 1
     last = np.maximum.reduceat(ends, first)
-    numbers = place[first] // _SHARD_STRIDE
-    base = numbers * _SHARD_STRIDE
-    ranges = zip(numbers.tolist(), (place[first] - base).tolist(), (last - base).tolist(), strict=True)
+    shard = place[first] // _SHARD_STRIDE
+    base = shard * _SHARD_STRIDE
+    ranges = zip(known[shard].tolist(), (place[first] - base).tolist(), (last - base).tolist(), strict=True)
     return [Part(*each) for each in ranges], part

@@ -2,9 +2,9 @@
 
 In: wants in the order of first need. Out: pieces whose bytes are there, when a batch needs them. Fetching is first in,
 first out in the order of need, part by part, so what the next batch waits for is never behind what a later one wants;
-a batch waits for the parts that hold its own samples, not for whole pieces. Bytes count
-against the limit from the request until the last sample of their piece is delivered. Where a piece is needed now and
-does not fit, it is cut to what does, one batch's samples at the least: never a deadlock.
+a batch waits for the parts that hold its own samples, not for whole pieces. Bytes count against the limit from the
+request until the last sample of their piece is delivered. Where a piece is needed now and does not fit, it is cut to
+what does, one batch's samples at the least: never a deadlock.
 """
 
 import heapq
@@ -76,7 +76,8 @@ class Prefetcher:
         ahead: Positions to ask ahead of the batch under way.
         lanes: Lanes this rank reads; so many indexes are in use at a time, and as many soon.
         exclusive: Whether no other rank reads what lies between this one's samples.
-        part_bytes: Bytes of a request, or a little more. What the first batch needs is asked for sample by sample.
+        part_bytes: Bytes of a request, or a little more.
+        urgent: What earlier positions need, those of the first batch, is asked for sample by sample.
     """
 
     def __init__(
@@ -91,11 +92,11 @@ class Prefetcher:
         lanes: int,
         exclusive: bool,
         part_bytes: int,
+        urgent: int,
     ) -> None:
         self._shards, self._fetcher, self._upcoming = shards, fetcher, upcoming
         self._exclusive = exclusive
-        self._part_bytes = part_bytes
-        self._urgent: int | None = None
+        self._part_bytes, self._urgent = part_bytes, urgent
         self._limit, self._allowance, self._ahead = limit, allowance, ahead
         self._indexes = IndexCache(shards, fetcher, capacity=4 * lanes + 8)
         self._planned: list[tuple[int, int, Want]] = []
@@ -113,7 +114,6 @@ class Prefetcher:
         if used:
             self._held_bytes -= sum(held.piece.num_bytes for held in used)
             self._asked = [held for held in self._asked if held.piece.taken < len(held.piece.keys)]
-        self._urgent = stop if self._urgent is None else 0
         self._plan(stop + self._ahead)
         known = len(self._asked)
         while self._ask(stop):
@@ -188,7 +188,7 @@ class Prefetcher:
             indexes,
             exclusive=self._exclusive,
             part_bytes=self._part_bytes,
-            urgent=self._urgent or 0,
+            urgent=self._urgent,
         )
 
     def _squeeze(self, piece: Piece, room: int) -> Piece:

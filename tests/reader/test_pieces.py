@@ -62,6 +62,16 @@ def test_every_component_lies_in_its_part_and_no_byte_in_two(dataset, exclusive,
         assert part.stop - part.start < part_bytes + 40_012 + 2 * gap or len(rows) == 1
 
 
+def test_shards_of_any_number_are_told_apart():
+    """Their numbers go beyond what fits with a byte offset into one integer."""
+    index = ShardIndex(("a",), np.array([[512]]), np.array([[1000]]), None)
+    starts = np.arange(5_000_001)
+    want = Want(np.arange(2), np.array([4_999_999, 3]))
+    piece = locate(want, starts, {4_999_999: index, 3: index}, exclusive=True, part_bytes=10**9, urgent=0)
+    assert {(part.shard, part.start, part.stop) for part in piece.parts} == {(3, 512, 1512), (4_999_999, 512, 1512)}
+    assert [piece.parts[number].shard for number in piece.places[0].part] == [4_999_999, 3]
+
+
 @pytest.mark.parametrize(("part_bytes", "expected"), [(10**9, 1), (4000, 3), (1, 10)])
 def test_parts_end_where_samples_end(part_bytes, expected):
     offsets = np.arange(10)[:, None] * 1024

@@ -122,7 +122,12 @@ def test_close_cancels_what_waits_and_does_not_wait_for_what_is_stuck(file):
 def test_a_forgotten_fetcher_ends_by_itself(file):
     fetcher = Fetcher(Storage(StorageOptions()), threads=2)
     fetcher.submit(str(file), 0, 10).result(10)
+    assert fetchers()
     del fetcher
+    deadline = time.monotonic() + 5
+    while fetchers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not fetchers()
 
 
 def test_a_fetcher_goes_on_after_a_pause(file):
