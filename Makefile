@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# Azure's own emulator, for the tests of signed az:// URLs; they are skipped where there is no npm.
+AZURITE := $(VENV)/azurite/node_modules/azurite/package.json
 
 .PHONY: demo test check bench format clean
 
@@ -14,8 +16,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(RUN) pipelines/demo.py --output demo
 
-test: $(STAMP)
+test: $(STAMP) $(AZURITE)
 	$(RUN) -m pytest tests
+
+$(AZURITE): $(STAMP)
+	-command -v npm > /dev/null && npm install --prefix $(VENV)/azurite --silent --no-audit --no-fund --ignore-scripts azurite@3.37.0
 
 check: $(STAMP)
 	$(RUN) -m ruff check .

@@ -7,7 +7,6 @@ For all shards only a few numbers each are held, so that a set of 100,000 opens 
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, overload
@@ -21,6 +20,7 @@ from streamaug.storage import manifest
 from streamaug.storage.checksum import checksums_url, read_checksums, select_checksums
 from streamaug.storage.index import Components, Sample, ShardIndex, components_of, count_of, read_index, select
 from streamaug.storage.options import StorageOptions
+from streamaug.storage.parallel import in_parallel
 from streamaug.storage.progress import progress
 from streamaug.storage.scan import scan
 from streamaug.storage.stale import check_fresh
@@ -302,12 +302,7 @@ def _count(
         for number in progress(missing, total=len(missing), what="Indexing"):
             yield number, one(number)
         return
-    with ThreadPoolExecutor(storage.options.concurrency, "streamaug-open") as pool:
-        try:
-            results = progress(pool.map(one, missing), total=len(missing), what="Indexing")
-            yield from zip(missing, results, strict=True)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    yield from zip(missing, in_parallel(storage, one, missing, what="Indexing"), strict=True)
 
 
 def _compact(index: ShardIndex) -> _Compact:

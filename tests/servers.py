@@ -3,7 +3,10 @@
 The proxy sits before either of them, counts what passes, and asks a function for each request what to do to it.
 """
 
+import base64
 import contextlib
+import email.utils
+import hmac
 import http.client
 import json
 import os
@@ -24,6 +27,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 KEY, SECRET = "AKIAPLANTEDKEY", "planted-secret-key"
+#: The account that every Azurite has, and its published key.
+AZURE_ACCOUNT = "devstoreaccount1"
+AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 class _Files(BaseHTTPRequestHandler):
@@ -78,7 +84,7 @@ class _Proxy(BaseHTTPRequestHandler):
 
     def forward(self):
         proxy = self.server.proxy
-        number, fault = proxy.note(self.command, self.path)
+        number, fault = proxy.note(self.command, self.path, self.headers.get("Authorization", ""))
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if isinstance(fault, int):
             self.send_error(fault)
@@ -145,12 +151,14 @@ class Proxy:
     def __init__(self, upstream, fault=lambda method, path, number: None, stall_seconds=3.0):
         self.upstream, self.fault, self.stall_seconds = upstream, fault, stall_seconds
         self.requests, self.paths, self.faults, self.bytes = Counter(), Counter(), Counter(), 0
+        self.authorizations = Counter()
         self.all_bytes = 0
         self.stopped, self._lock = threading.Event(), threading.Lock()
 
-    def note(self, method, path):
+    def note(self, method, path, authorization):
         with self._lock:
             self.requests[method] += 1
+            self.authorizations[authorization] += 1
             self.paths[path] += 1
             number = sum(self.requests.values())
             fault = self.fault(method, path, number)
@@ -187,6 +195,31 @@ def http_proxy(folder, fault=lambda method, path, number: None, **options):
     """Files of a folder behind a proxy; gives the proxy and its base URL."""
     with _running(_Files, folder=Path(folder)) as upstream, proxy_before(upstream, fault, **options) as pair:
         yield pair
+
+
+class _Status(BaseHTTPRequestHandler):
+    """Answers every request with one status."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.server.statistics["requests"] += 1
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_PUT = do_GET
+
+
+@contextmanager
+def answering(status):
+    """A server that gives that status whatever is asked; gives a counter of requests and its base URL."""
+    statistics = Counter()
+    with _running(_Status, status=status, statistics=statistics) as (host, port):
+        yield statistics, f"http://{host}:{port}"
 
 
 @contextmanager
@@ -238,6 +271,49 @@ def seaweedfs():
                         path.unlink(missing_ok=True)
             print(f"SeaweedFS did not start, attempt {attempt + 1}: {Path(folder, 'log').read_text()[-500:]}")
         raise RuntimeError("SeaweedFS did not start")
+
+
+def azurite():
+    """The start of Azurite's command line, or None where `make` could not install it."""
+    script = Path(sys.prefix, "azurite/node_modules/azurite/dist/src/blob/main.js")
+    return ["node", str(script)] if script.exists() and shutil.which("node") else None
+
+
+@contextmanager
+def azure_blobs(container):
+    """Azurite, Azure's own emulator, with one container; gives the endpoint of the account AZURE_ACCOUNT."""
+    with tempfile.TemporaryDirectory() as folder:
+        (port,) = _free_ports(1)
+        where = ["--location", folder, "--blobHost", "127.0.0.1", "--blobPort", str(port)]
+        command = [*azurite(), "--silent", "--skipApiVersionCheck", "--disableTelemetry", *where]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            for line in process.stdout:
+                if "successfully listens" in line:
+                    break
+            else:
+                raise RuntimeError("Azurite did not start")
+            _make_container(port, container)
+            yield f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _make_container(port, container):
+    """Create it by a request signed with the shared key, as Azure's "Authorize with Shared Key" says."""
+    date = email.utils.formatdate(usegmt=True)
+    headers = {"x-ms-date": date, "x-ms-version": "2021-08-06", "Content-Length": "0"}
+    what = f"/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/{container}\nrestype:container"
+    text = "PUT" + 12 * "\n" + f"x-ms-date:{date}\nx-ms-version:2021-08-06\n{what}"
+    signature = base64.b64encode(hmac.digest(base64.b64decode(AZURE_KEY), text.encode(), "sha256")).decode()
+    headers["Authorization"] = f"SharedKey {AZURE_ACCOUNT}:{signature}"
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("PUT", f"/{AZURE_ACCOUNT}/{container}?restype=container", headers=headers)
+    status = connection.getresponse().status
+    connection.close()
+    if status != 201:
+        raise RuntimeError(f"Azurite made no container: {status}")
 
 
 def _free_ports(count):

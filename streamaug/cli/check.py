@@ -7,13 +7,12 @@ written.
 import argparse
 import dataclasses
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 from streamaug.cli.finding import Finding, Inspection, ShardInspector
 from streamaug.cli.source import add_source, storage_options
 from streamaug.storage import Storage
 from streamaug.storage.index import components_of
-from streamaug.storage.progress import progress
+from streamaug.storage.parallel import in_parallel
 from streamaug.storage.urls import expand, shown
 
 
@@ -40,11 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         decode=arguments.decode,
         num_classes=arguments.num_classes,
     )
-    with ThreadPoolExecutor(min(8, storage.options.concurrency), "streamaug-check") as pool:
-        try:
-            results = list(progress(pool.map(inspector.inspect, urls), total=len(urls), what="Checking"))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    threads = min(8, storage.options.concurrency)
+    results = list(in_parallel(storage, inspector.inspect, urls, what="Checking", threads=threads))
     findings = [finding for result in results for finding in result.findings]
     findings += _duplicates_between(results)
     samples, size = sum(result.num_samples for result in results), sum(result.num_bytes for result in results)

@@ -6,7 +6,6 @@ Out: `x.idx` beside each `x.tar`, DALI's v1.2, and one `index.json` a folder wit
 
 import argparse
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from streamaug.storage.checksum import checksums_url, crc32c, write_checksums
 from streamaug.storage.index import write_index
 from streamaug.storage.manifest import NAMES, Entry, parse
 from streamaug.storage.manifest import write as write_manifest
-from streamaug.storage.progress import progress
+from streamaug.storage.parallel import in_parallel
 from streamaug.storage.scan import scan
 from streamaug.storage.tar import Member, Seekable
 from streamaug.storage.urls import beside, expand, index_url, is_local, last_component, locate
@@ -80,11 +79,7 @@ def _indexed(place: _Place, urls: list[str], *, checksum: bool) -> Iterator[Entr
             place.remove(checksums_url(url))
         return Entry(url, len(samples), num_bytes, checksum)
 
-    with ThreadPoolExecutor(place.storage.options.concurrency, "streamaug-index") as pool:
-        try:
-            yield from progress(pool.map(one, urls), total=len(urls), what="Indexing")
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    return in_parallel(place.storage, one, urls, what="Indexing")
 
 
 def _add_checksum(sums: dict[int, int], member: Member, file: Seekable) -> None:

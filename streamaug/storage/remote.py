@@ -1,48 +1,29 @@
 """Reading ranges of objects in S3, GCS, Azure or over HTTP: one attempt at a time, through obstore's synchronous calls.
 
-In: a URL and a range. Out: the bytes with the object's identity, or `MissingError`, or `Refused` with a reason free of
-secrets. Retries, deadlines and length checks belong to the caller. obstore's threads do not survive a fork, after which
-a request would hang for ever (measured, 0.12.1), so here it is an error; a process that forks first and reads then is
-well.
+In: a URL and a range. Out: the bytes with the object's identity, or a `RemoteError`. Retries, deadlines and length
+checks belong to the caller. obstore's threads do not survive a fork, after which a request would hang for ever
+(measured, 0.12.1), so here it is an error; a process that forks first and reads then is well.
 """
 
 import os
-import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import obstore
 from obstore import store as stores
-from obstore.exceptions import (
-    BaseError,
-    InvalidPathError,
-    NotSupportedError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
-    UnknownConfigurationKeyError,
-)
 
-from streamaug.storage.environment import environment_endpoint, profile_credentials
+from streamaug.storage.environment import azure_settings, gcs_settings, s3_settings
+from streamaug.storage.failures import RequestError, attempt
 from streamaug.storage.options import StorageOptions
 from streamaug.storage.urls import locate
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-T = TypeVar("T")
-
 #: Object-store schemes; everything else is an error that lists them.
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https")
-_FINAL = (
-    PermissionDeniedError,
-    UnauthenticatedError,
-    InvalidPathError,
-    UnknownConfigurationKeyError,
-    PreconditionError,
-)
 #: Attempts are ours to repeat, so that one deadline and one length check hold for all of them.
 _ONCE: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
 
@@ -66,26 +47,6 @@ class Identity(NamedTuple):
         return (self.size, self.modified) != (other.size, other.modified)
 
 
-class RemoteError(Exception):
-    """An attempt failed. `final`: trying again cannot help. The text holds no secret."""
-
-    def __init__(self, reason: str, *, final: bool = False) -> None:
-        super().__init__(reason)
-        self.final = final
-
-
-class MissingError(RemoteError):
-    """There is no such object."""
-
-
-class ForbiddenError(RemoteError):
-    """The credentials do not allow it; S3 answers so for missing objects too where listing is not allowed."""
-
-
-class RangeIgnoredError(RemoteError):
-    """The server answers a range request with the whole object."""
-
-
 class _Runtime:
     """The one process whose threads serve obstore: the first that sent a request, and none of its forks."""
 
@@ -96,15 +57,14 @@ class _Runtime:
         """Note that this process sends requests.
 
         Raises:
-            RemoteError: If it was forked from one that did.
+            RequestError: If it was forked from one that did.
         """
         if cls.process is None:
             cls.process = os.getpid()
         if cls.process != os.getpid():
-            raise RemoteError(
+            raise RequestError(
                 "this process was forked from one that had read from object storage, whose threads it lacks; "
-                "start it by spawn or forkserver, or fork before the first read",
-                final=True,
+                "start it by spawn or forkserver, or fork before the first read"
             )
 
 
@@ -123,7 +83,7 @@ class RemoteStores:
             RemoteError: If the attempt failed.
         """
         store, path = self._open(url)
-        return _identity(_attempt(lambda: obstore.head(store, path)))
+        return _identity(attempt(lambda: obstore.head(store, path)))
 
     def read(self, url: str, start: int, stop: int | None) -> tuple[memoryview, Identity]:
         """Bytes [start, stop), fewer at the object's end; stop None is the whole object (start 0).
@@ -137,7 +97,7 @@ class RemoteStores:
             result = obstore.get(store, path, options=None if stop is None else {"range": (start, stop)})
             return memoryview(result.bytes()), _identity(result.meta)
 
-        return _attempt(get)
+        return attempt(get)
 
     def stream(self, url: str, chunk: int = 4 << 20) -> tuple[Iterator[memoryview], Identity]:
         """The whole object in order, in pieces of at least `chunk` bytes but the last.
@@ -146,11 +106,11 @@ class RemoteStores:
             RemoteError: If the attempt failed, at once or while iterating.
         """
         store, path = self._open(url)
-        result = _attempt(lambda: obstore.get(store, path))
+        result = attempt(lambda: obstore.get(store, path))
 
         def pieces() -> Iterator[memoryview]:
             stream = iter(result.stream(chunk))
-            while (piece := _attempt(lambda: next(stream, None))) is not None:
+            while (piece := attempt(lambda: next(stream, None))) is not None:
                 yield memoryview(piece)
 
         return pieces(), _identity(result.meta)
@@ -162,18 +122,18 @@ class RemoteStores:
             RemoteError: If the attempt failed.
         """
         store, path = self._open(url)
-        _attempt(lambda: obstore.put(store, path, data))
+        attempt(lambda: obstore.put(store, path, data))
 
     def _open(self, url: str) -> "tuple[ObjectStore, str]":
         place = locate(url)
         if place.scheme not in SCHEMES:
             known = "s3, gs, az, http, https, file"
-            raise RemoteError(f"the scheme must be one of {known}, got {place.scheme}", final=True)
+            raise RequestError(f"the scheme must be one of {known}, got {place.scheme}")
         _Runtime.enter()
         with self._lock:
             store = self._stores.get(place.base)
             if store is None:
-                store = _attempt(lambda: self._make(place.scheme, place.base))
+                store = attempt(lambda: self._make(place.scheme, place.base), setup=True)
                 self._stores[place.base] = store
         return store, place.path
 
@@ -188,51 +148,20 @@ class RemoteStores:
         if scheme in ("http", "https"):
             client["allow_http"] = scheme == "http"
             return stores.HTTPStore(base, client_options=client, retry_config=_ONCE)
-        endpoint = options.endpoint or environment_endpoint(scheme)
+        settings = {"s3": s3_settings, "s3a": s3_settings, "gs": gcs_settings}.get(scheme, azure_settings)(options)
+        endpoint = settings["config"].get("endpoint") or settings["config"].get("base_url") or "https"
         client["allow_http"] = endpoint.startswith("http://")
-        config: Any = {"skip_signature": True} if options.anonymous else {}
-        if options.endpoint is not None:
-            config["base_url" if scheme == "gs" else "endpoint"] = options.endpoint
-        more: Any = {"config": config, "client_options": client, "retry_config": _ONCE}
+        more: Any = settings | {"client_options": client, "retry_config": _ONCE}
+        name = base.partition("://")[2]
         if scheme in ("s3", "s3a"):
-            if not options.anonymous:
-                config |= profile_credentials()
-            if options.region is not None:
-                config["region"] = options.region
-            return stores.S3Store(base.partition("://")[2], **more)
+            return stores.S3Store(name, **more)
         if scheme == "gs":
-            return stores.GCSStore(base.partition("://")[2], **more)
+            return stores.GCSStore(name, **more)
         if scheme in ("az", "azure", "adl"):
-            return stores.AzureStore(base.partition("://")[2], **more)
+            return stores.AzureStore(name, **more)
         return stores.AzureStore.from_url(base, **more)
 
 
 def _identity(meta: Any) -> Identity:
     etag = (meta["e_tag"] or "").removeprefix("W/")
     return Identity(int(meta["size"]), etag, meta["last_modified"].isoformat())
-
-
-def _attempt(call: Callable[[], T]) -> T:
-    """Run one call and turn obstore's exceptions into ours; nothing is chained, since causes may hold secrets."""
-    failure: RemoteError
-    try:
-        return call()
-    except FileNotFoundError:
-        failure = MissingError("there is no such object", final=True)
-    except NotSupportedError as error:
-        failure = RangeIgnoredError(_reason(error))
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        failure = ForbiddenError(_reason(error), final=True)
-    except (BaseError, OSError, ValueError) as error:
-        failure = RemoteError(_reason(error), final=isinstance(error, _FINAL))
-    raise failure
-
-
-def _reason(error: BaseException) -> str:
-    """What an error says, without bodies (S3 echoes key ids there), query strings, users and passwords."""
-    text = re.sub(r"\s+", " ", str(error)).partition(" Debug source:")[0]
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    text = re.sub(r"(status code: \d+[^:<]*).*", r"\1", text)
-    text = re.sub(r"\?[^\s)\"']*", "", text)
-    text = re.sub(r"//[^/@\s]*@", "//", text)
-    return f"{text[:300].strip()}{f' ({code[1]})' if code else ''}"

@@ -18,15 +18,16 @@ from streamaug.errors import StorageError
 from streamaug.storage import local
 from streamaug.storage.cache import BlockCache
 from streamaug.storage.cached import CachedReader
-from streamaug.storage.options import StorageOptions
-from streamaug.storage.remote import (
+from streamaug.storage.failures import (
+    BeyondEndError,
     ForbiddenError,
-    Identity,
     MissingError,
     RangeIgnoredError,
     RemoteError,
-    RemoteStores,
+    RequestError,
 )
+from streamaug.storage.options import StorageOptions
+from streamaug.storage.remote import Identity, RemoteStores
 from streamaug.storage.urls import is_local, locate, shown
 
 T = TypeVar("T")
@@ -186,8 +187,8 @@ class Storage:
         """An object's identity by HEAD, or by a GET of one byte where a server or a signature allows no HEAD."""
         try:
             return self._stores.head(url)
-        except (ForbiddenError, MissingError):
-            pass  # obstore takes 405 for a missing object
+        except (ForbiddenError, MissingError, RequestError):
+            pass  # obstore takes 405 for a missing object at times
         except RemoteError as error:
             if "status code: 501" not in str(error):
                 raise
@@ -214,6 +215,8 @@ class Storage:
             data, identity = self._stores.read(url, start, stop)
         except RangeIgnoredError:
             data, identity = self._read_by_whole(url, start, stop)
+        except BeyondEndError:
+            data, identity = memoryview(b""), self._ask(url)
         if len(data) != max(0, min(stop, identity.size) - start):
             raise RemoteError(f"{stop - start} bytes were asked for and {len(data)} came")
         self._check_unchanged(url, identity)
@@ -258,20 +261,15 @@ class Storage:
                 failure = error
             pause = random.uniform(0.5, 1.0) * min(0.1 * 2 ** (tries - 1), 15.0)
             spent = time.monotonic() - started
-            if failure.final or spent + pause > self.options.deadline:
+            patience = float("inf") if self._seen else failure.patience
+            if failure.final or spent + pause > min(patience, self.options.deadline):
                 break
             if cancellation.wait(pause):
                 break
         if isinstance(failure, MissingError):
             raise StorageError(f"{shown(url)}: the object must exist, got none. Check the URL.") from failure
-        if isinstance(failure, ForbiddenError):
-            fix = "Check the credentials in the environment, or pass StorageOptions(anonymous=True)."
-        elif failure.final:
-            fix = "Check the URL and StorageOptions."
-        else:
-            fix = "Check the server, or raise StorageOptions.deadline."
         raise StorageError(
-            f"{shown(url)}: must be readable, got after {tries} tries in {spent:.1f} s: {failure}. {fix}"
+            f"{shown(url)}: must be readable, got after {tries} tries in {spent:.1f} s: {failure}. {failure.fix}"
         ) from failure
 
 

@@ -1,0 +1,116 @@
+"""AWS profile files, which obstore does not read: keys, region and endpoint of the profile in use.
+
+In: ~/.aws/config and ~/.aws/credentials, or the files that AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name, and
+AWS_PROFILE. Out: obstore's configuration, and a provider of keys where a profile's keys must be fetched (an assumed
+role, single sign-on, a process), which boto3 does. Nothing is kept, shown or logged.
+"""
+
+import configparser
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from streamaug.storage.failures import RequestError
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
+#: Where one of these is set, AWS's tools take the keys from there and not from a profile.
+_BEFORE_PROFILES = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE")
+_KEYS = {
+    "aws_access_key_id": "access_key_id",
+    "aws_secret_access_key": "secret_access_key",
+    "aws_session_token": "session_token",
+}
+#: A profile with one of these has its keys fetched.
+_FETCHED = ("role_arn", "sso_session", "sso_start_url", "credential_process", "login_session")
+
+
+class AwsProfile(NamedTuple):
+    """What a profile says.
+
+    Attributes:
+        region: Its region, "" if it names none.
+        endpoint: The URL of its S3 service, "" if it names none.
+        keys: obstore's configuration of its static keys; empty where there are none.
+        provider: What fetches its keys; None where they are static or the environment has others.
+    """
+
+    region: str
+    endpoint: str
+    keys: dict[str, str]
+    provider: "Callable[[], S3Credential] | None"
+
+
+def aws_profile() -> AwsProfile:
+    """The profile in use: AWS_PROFILE's, or "default".
+
+    Raises:
+        RequestError: If AWS_PROFILE names one that no file has, or its keys need boto3, which is not installed.
+    """
+    config, credentials = _parsed("AWS_CONFIG_FILE", "config"), _parsed("AWS_SHARED_CREDENTIALS_FILE", "credentials")
+    name = os.environ.get("AWS_PROFILE") or "default"
+    section = name if name == "default" else f"profile {name}"
+    found = _section(config, section) | _section(credentials, name)
+    from_environment = any(os.environ.get(variable) for variable in _BEFORE_PROFILES)
+    if not found and os.environ.get("AWS_PROFILE") and not from_environment:
+        raise RequestError(f"AWS_PROFILE must name a profile of the AWS configuration files, got {name!r}")
+    services = _section(config, f"services {found['services']}") if found.get("services") else {}
+    endpoint = _nested(services.get("s3", "")).get("endpoint_url") or found.get("endpoint_url", "")
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        endpoint = ""
+    keys: dict[str, str] = {}
+    provider = None
+    if not from_environment:
+        how = next((setting for setting in _FETCHED if found.get(setting)), None)
+        if how is None:
+            keys = {ours: found[theirs] for theirs, ours in _KEYS.items() if found.get(theirs)}
+        else:
+            provider = _fetched(name, how)
+    return AwsProfile(found.get("region", ""), endpoint, keys if "access_key_id" in keys else {}, provider)
+
+
+def _parsed(variable: str, name: str) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser()
+    path = Path(os.environ.get(variable) or Path("~/.aws", name)).expanduser()
+    try:
+        parser.read(path)
+    except (configparser.Error, UnicodeDecodeError) as error:
+        # The parser's own text quotes the line, which may hold a key.
+        raise RequestError(f"{path} must be an AWS configuration file, got {type(error).__name__}") from None
+    return parser
+
+
+def _section(parser: configparser.RawConfigParser, name: str) -> dict[str, str]:
+    return dict(parser.items(name)) if parser.has_section(name) else {}
+
+
+def _nested(text: str) -> dict[str, str]:
+    """The indented `name = value` lines of a setting that is a section of its own."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _fetched(profile: str, how: str) -> "Callable[[], S3Credential]":
+    """Keys of a profile that names a role, a sign-on or a process: boto3 knows the protocols."""
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ImportError:
+        what = f"the AWS profile {profile!r} has its keys fetched ({how}), which needs boto3"
+        raise RequestError(f"{what}: pip install 'streamaug[aws]'") from None
+    try:
+        fetch = Boto3CredentialProvider(boto3.Session(profile_name=profile))
+    except (BotoCoreError, ValueError) as error:
+        raise RequestError(f"the AWS profile {profile!r} ({how}) gave {type(error).__name__}") from None
+
+    def keys() -> "S3Credential":
+        try:
+            return fetch()
+        except (BotoCoreError, ClientError) as error:
+            # Whatever a process or a server said stays out of messages: it may hold a secret.
+            raise RuntimeError(f"the AWS profile {profile!r} ({how}) gave {type(error).__name__}") from None
+
+    return keys
