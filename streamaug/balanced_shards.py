@@ -8,10 +8,11 @@ import numpy as np
 from streamaug.balanced_order import BalancedOrder
 from streamaug.batch import Int64Array
 from streamaug.errors import TargetError
+from streamaug.labels import parse_label
 from streamaug.order import Tail
 from streamaug.shards import Shard, ShardIndex, ShardSet
 from streamaug.storage.progress import progress
-from streamaug.storage.urls import is_local
+from streamaug.storage.urls import is_local, shown
 
 _BLOCK = 16 << 20
 
@@ -23,12 +24,17 @@ class BalancedShards(ShardSet):
         shards: The dataset; its second component is the label.
 
     Raises:
-        ValueError: If the dataset has no label component.
-        TargetError: If a label is no ASCII integer, or a sample has none; names key and shard.
+        ValueError: If the dataset has no label component, or is a mixture, whose weights the balance would undo.
+        TargetError: If a label is no class number, see `labels`, or a sample has none; names key and shard.
         StorageError: If labels cannot be read.
     """
 
     def __init__(self, shards: ShardSet) -> None:
+        if type(shards).order is not ShardSet.order:
+            raise ValueError(
+                f"balance_classes: must be asked of a plain set, got {shards}, which has an order of its own. "
+                "Open all the shards as one set, and balance that."
+            )
         self._set = shards
         self.components, self.storage = shards.components, shards.storage
         self.shards, self.starts, self.num_samples = shards.shards, shards.starts, shards.num_samples
@@ -76,12 +82,9 @@ def _labels_of(shards: ShardSet, number: int, shard: Shard) -> list[int]:
     texts = _texts(shards, shard, index.offsets[:, 1].tolist(), index.sizes[:, 1].tolist())
     for key, text in zip(index.keys, texts, strict=True):
         try:
-            labels.append(int(text))
-        except ValueError as error:
-            raise TargetError(
-                f"sample {key!r} of shard {shard.url}: the label must be an ASCII integer, got {text[:40]!r}. "
-                "Repair it."
-            ) from error
+            labels.append(parse_label(text))
+        except ValueError as reason:
+            raise TargetError(f"sample {key!r} of shard {shown(shard.url)}: its label {reason}. Repair it.") from None
     return labels
 
 

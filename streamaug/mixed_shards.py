@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from streamaug.batch import Int64Array
-from streamaug.mixture_order import MixtureOrder
+from streamaug.mixture_order import MixtureOrder, normalized
 from streamaug.order import Tail
 from streamaug.shards import Shard, ShardIndex, ShardSet
 
@@ -16,16 +16,19 @@ class MixedShards(ShardSet):
     """A mixture of datasets; a `ShardReader` reads it as any other.
 
     Args:
-        parts: Each dataset with its weight, its share of every epoch's samples; the weights need not sum to 1.
+        parts: Each dataset with its weight, its share of every epoch's samples; the weights need not sum to 1. A
+            mixture among them stands for its own datasets, which divide its weight as they divide the mixture.
 
     Raises:
-        ValueError: If there is no dataset, or they differ in components or storage options.
+        ValueError: If there is no dataset, a weight is no positive number, the datasets differ in components or storage
+            options, or one has its classes balanced.
     """
 
     def __init__(self, parts: Mapping[ShardSet, float]) -> None:
-        sets = list(parts)
-        if not sets:
+        if not parts:
             raise ValueError("ShardSet.mix: must be given at least one dataset, got none. Pass {shards: weight, …}.")
+        weights = _flattened(parts)
+        sets = list(weights)
         for one in sets[1:]:
             for name, mine, first in (
                 ("components", one.components, sets[0].components),
@@ -36,7 +39,8 @@ class MixedShards(ShardSet):
                         f"ShardSet.mix: all datasets must have the same {name}, got {mine} and {first}. "
                         "Open them with the same."
                     )
-        self._sets, self._weights = sets, [float(parts[one]) for one in sets]
+        self._sets, self._weights = sets, list(weights.values())
+        self._shares: list[float] = normalized(self._weights).tolist()
         self.components, self.storage = sets[0].components, sets[0].storage
         self.shards: list[Shard] = [shard for one in sets for shard in one.shards]
         sizes = np.concatenate([np.diff(one.starts) for one in sets])
@@ -50,8 +54,8 @@ class MixedShards(ShardSet):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over the datasets' fingerprints and weights."""
-        facts = [[one.fingerprint, weight] for one, weight in zip(self._sets, self._weights, strict=True)]
+        """SHA-256 (hex) over the datasets' fingerprints and shares: weights of 1 and 3 are those of 2 and 6."""
+        facts = [[one.fingerprint, share] for one, share in zip(self._sets, self._shares, strict=True)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def index(self, shard: int) -> ShardIndex:
@@ -67,3 +71,21 @@ class MixedShards(ShardSet):
             )
         sizes = [np.diff(one.starts) for one in self._sets]
         return MixtureOrder(sizes, self._weights, seed=seed, lanes=lanes, window=window, tail=tail)
+
+
+def _flattened(parts: Mapping[ShardSet, float]) -> dict[ShardSet, float]:
+    """The plain datasets of a mixture with their weights; one that comes twice has both together."""
+    normalized(list(parts.values()))  # before anything is multiplied: the error names the weight as given
+    weights: dict[ShardSet, float] = {}
+    for one, weight in parts.items():
+        leaves = {one: 1.0}
+        if isinstance(one, MixedShards):
+            leaves = dict(zip(one._sets, one._shares, strict=True))
+        elif type(one).order is not ShardSet.order:
+            raise ValueError(
+                f"ShardSet.mix: a dataset must be a plain set or a mixture, got {one}, which has an order of its own. "
+                "Mix plain sets, or balance the classes of one set opened over all the shards."
+            )
+        for leaf, share in leaves.items():
+            weights[leaf] = weights.get(leaf, 0.0) + float(weight) * share
+    return weights

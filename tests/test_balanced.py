@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 from conftest import drawn_samples, write_shard
+from servers import http_proxy
+from tars import write_tar
 
 import streamaug as sa
 from streamaug.balanced_order import BalancedOrder
@@ -106,3 +108,30 @@ def test_labels_that_are_none_are_refused_by_name(tmp_path, drawn):
         sa.ShardSet.open(str(path), components=("jpg",)).balance_classes()
     with pytest.raises(ValueError, match="lanes"):
         BalancedOrder(LABELS[:4], lanes=8)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"1_0", "must be an ASCII integer, got '1_0'"),
+        (b"9" * 19, "must be an ASCII integer, got '9999999999999999999'"),
+        (b"7" * 5000, "must be an ASCII integer"),
+        (b"-1", "must not be negative, got -1"),
+        (b"", "must be an ASCII integer, got ''"),
+    ],
+)
+def test_labels_are_those_that_training_takes(tmp_path, text, reason):
+    write_tar(tmp_path / "x.tar", [("a.jpg", b"?"), ("a.cls", b" +3\n"), ("b.jpg", b"?"), ("b.cls", text)])
+    with pytest.raises(sa.TargetError) as caught:
+        sa.ShardSet.open(str(tmp_path / "x.tar")).balance_classes()
+    assert str(caught.value).startswith(f"sample 'b' of shard {tmp_path / 'x.tar'}: its label {reason}")
+
+
+def test_a_label_that_is_none_does_not_show_the_signature_of_its_url(tmp_path):
+    write_tar(tmp_path / "x.tar", [("a.jpg", b"?"), ("a.cls", b"cat")])
+    with http_proxy(tmp_path) as (_, base):
+        shards = sa.ShardSet.open(base + "/x.tar?sig=planted-secret")
+        with pytest.raises(sa.TargetError) as caught:
+            shards.balance_classes()
+    assert f"{base}/x.tar: its label" in str(caught.value)
+    assert "planted" not in str(caught.value)

@@ -1,13 +1,16 @@
 """Mixtures: exact shares, every sample equally often, elastic and resumable as a plain order."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 from conftest import drawn_samples, write_shard
+from hypothesis import given
+from hypothesis import strategies as st
 
 import streamaug as sa
-from streamaug.mixture_order import MixtureOrder
+from streamaug.mixture_order import MixtureOrder, by_key
 
 SIZES = [[60, 40], [30, 10, 8], [200]]
 WEIGHTS = [3, 1, 2]
@@ -150,3 +153,80 @@ def test_a_mixture_has_no_unshuffled_order_and_one_kind_of_components(sets):
         sa.ShardSet.mix({sa.ShardSet.open(urls[0]): 1, sa.ShardSet.open(urls[1], components=("jpg",)): 1})
     with pytest.raises(ValueError, match="at least one"):
         sa.ShardSet.mix({})
+
+
+def opened(urls):
+    return [sa.ShardSet.open(url) for url in urls]
+
+
+def order_of(shards):
+    one = shards.order(seed=4, lanes=8, window=64, shuffle=True, tail="drop")
+    return one.sample_ids(3, np.arange(one.num_positions)).tolist()
+
+
+def test_a_mixture_of_mixtures_is_the_mixture_of_its_leaves(sets):
+    one, two = opened(sets[0])
+    three = sa.ShardSet.open(sets[0][0])
+    nested = sa.ShardSet.mix({sa.ShardSet.mix({one: 6, two: 2}): 1, three: 3})
+    flat = sa.ShardSet.mix({one: 0.75, two: 0.25, three: 3})
+    assert order_of(nested) == order_of(flat)
+    assert nested.fingerprint == flat.fingerprint
+    counts = np.histogram(order_of(nested), [0, 100, 160, 260])[0]
+    assert counts.tolist() == [6 * 8, 2 * 8, 24 * 8]  # of 32 slots in each of 8 lanes
+    assert [nested.index(number).keys for number in range(6)] == [flat.index(number).keys for number in range(6)]
+
+
+def test_a_dataset_that_comes_twice_has_both_weights(sets):
+    one, two = opened(sets[0])
+    twice = sa.ShardSet.mix({one: 1, sa.ShardSet.mix({one: 1, two: 1}): 2})
+    assert twice.num_samples == 160
+    assert order_of(twice) == order_of(sa.ShardSet.mix({one: 2, two: 1}))
+
+
+def test_what_would_lose_its_own_order_is_refused(sets):
+    one, two = opened(sets[0])
+    balanced, mixture = two.balance_classes(), sa.ShardSet.mix({one: 1, two: 2})
+    with pytest.raises(ValueError, match=r"ShardSet.mix: .*balance_classes\(\), which has an order of its own"):
+        sa.ShardSet.mix({one: 1, balanced: 1})
+    for shards in (mixture, balanced):
+        with pytest.raises(ValueError, match=r"balance_classes: must be asked of a plain set, got ShardSet"):
+            shards.balance_classes()
+
+
+def test_weights_that_give_one_order_give_one_fingerprint(sets):
+    one, two = opened(sets[0])
+    first, second, other = (sa.ShardSet.mix({one: a, two: b}) for a, b in ((1, 3), (2, 6), (2, 6.1)))
+    assert first.fingerprint == second.fingerprint != other.fingerprint
+    assert order_of(first) == order_of(second)
+
+
+@pytest.mark.parametrize("weight", ["3", True, None, 0, -1, float("nan"), float("inf"), 10**400, 1e308])
+def test_a_weight_that_is_no_share_is_refused_by_name(sets, weight):
+    one, two = opened(sets[0])
+    with pytest.raises(ValueError, match=r"weights: ") as caught:
+        sa.ShardSet.mix({one: 1.5e308, two: weight})
+    assert repr(weight) in str(caught.value)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1) | st.integers(0, 1500), st.integers(0, 300))))
+def test_labels_are_sorted_by_key_as_by_a_stable_sort(pairs):
+    keys = np.array([key for key, _ in pairs], np.uint64)
+    labels = np.array([label for _, label in pairs], np.uint16)
+    np.testing.assert_array_equal(by_key(keys, labels), labels[np.argsort(keys, kind="stable")])
+
+
+def test_the_order_stays_what_saved_states_rely_on():
+    golden = [19, 27, 102, 41, 284, 290, 44, 266]
+    assert order().sample_ids(5, np.array([0, 1, 2, 50, 51, 200, 300, 343])).tolist() == golden
+
+
+def test_a_large_mixture_takes_a_few_bytes_a_slot():
+    one = MixtureOrder([[10_000] * 50, [10_000] * 150], [1, 3], lanes=4)
+    tracemalloc.start()
+    ids = one.sample_ids(0, np.arange(0, 4 * 1024))
+    runs = [next(one.lane_runs(0, lane, 0, 500_000)) for lane in range(4)]
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(ids) == 4096
+    assert all(len(slots) <= 256 for slots, _ in runs)
+    assert held < 2 * 2_000_000
