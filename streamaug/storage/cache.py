@@ -2,28 +2,32 @@
 
 In: a key that names one version of an object, and block numbers. Out: the block's bytes, verified, or nothing. It never
 serves what it cannot verify, and never holds more than its limit, files being written included. A killed process leaves
-nothing to clean up: a half-written file is locked by its writer, and whoever can take that lock deletes it.
+nothing to clean up: a block that is being fetched is a file locked by its process, and whoever can take that lock
+deletes it.
 
 Layout of the folder: `lock` holds the number of bytes in use (8 bytes, little-endian) and is locked to change it;
-`blocks/ab/<key>-<block>` are blocks with a footer; `writing/` are blocks under way. Bytes are counted before they are
-written and discounted after they are deleted, so the count is never too low; making room counts anew.
+`blocks/ab/<key>-<block>` are blocks with a footer; `writing/<key>-<block>` are blocks under way, empty until their
+bytes have come. Bytes are counted before they are written and discounted after they are deleted, so the count is never
+too low; making room counts anew.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import struct
+import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from crc32c import crc32c
 
 from streamaug.errors import StorageError
+from streamaug.storage.locking import is_at, locked, open_locked, unlock
 from streamaug.storage.options import CACHE_BLOCK, CACHE_RESERVE
 
 _FOOTER = struct.Struct("<8sII")  # magic, CRC-32C, length
@@ -31,8 +35,24 @@ _MAGIC = b"saugblk1"
 _COUNT = struct.Struct("<Q")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PAUSE_SECONDS = 60.0
+#: The count is locked for microseconds, and for seconds where room is made among a million blocks.
+_LOCK_SECONDS = 20.0
 #: A block's time of use is kept to this precision: one write of metadata a minute and block at most.
 _TOUCH_SECONDS = 60.0
+
+
+class Claim(NamedTuple):
+    """The right to fetch one block, or one whole object: no other process or thread has it meanwhile.
+
+    Attributes:
+        name: What is claimed.
+        path: The file under way.
+        descriptor: It, open and locked; -1 where nothing can be kept, and nothing is claimed.
+    """
+
+    name: str
+    path: Path
+    descriptor: int
 
 
 class BlockCache:
@@ -50,9 +70,9 @@ class BlockCache:
         self.folder = self.place(folder)
         self._limit = limit - CACHE_RESERVE
         self._paused_until = 0.0
+        self._threads = threading.Lock()
         try:
-            for name in ("blocks", "writing"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            self._make_folders()
         except OSError as error:
             if error.errno not in _FULL:
                 raise StorageError(
@@ -68,7 +88,7 @@ class BlockCache:
 
     def read_into(self, key: str, block: int, target: memoryview, start: int, stop: int) -> bool:
         """Copy bytes [start, stop) of a block into `target`, which is as long; False when it is absent or damaged."""
-        path = self._path(key, block)
+        path = self._path(block_name(key, block))
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -82,7 +102,7 @@ class BlockCache:
             count = os.preadv(descriptor, [data, footer], 0)
             sound = count == status.st_size and stop <= length and _FOOTER.unpack(footer) == _stamp(data)
             if sound and time.time() - status.st_mtime > _TOUCH_SECONDS:
-                with suppress(PermissionError):  # another user's block: its time of use stays
+                with suppress(OSError):  # another user's block, or a disk mounted to be read: its time of use stays
                     os.utime(descriptor)
         except OSError:
             sound = False
@@ -95,13 +115,51 @@ class BlockCache:
             target[:] = data[start:stop]
         return True
 
-    def write(self, key: str, block: int, data: memoryview) -> None:
-        """Keep a block, if there is room on the disk; a full disk is a warning and a pause."""
-        path = self._path(key, block)
-        if time.monotonic() < self._paused_until or path.exists():
+    def keeps(self) -> bool:
+        """Whether a block that is fetched now may be kept; False for a while after the disk was full."""
+        return time.monotonic() >= self._paused_until
+
+    def claim(self, name: str) -> Claim | None:
+        """The right to fetch what has that name, a block's or an object's; None while another has it.
+
+        It must be released. Where nothing can be kept there is nothing to claim, and everyone gets it.
+        """
+        path = self.folder / "writing" / name
+        if not self.keeps():
+            return Claim(name, path, -1)
+        try:
+            while True:
+                descriptor = open_locked(path, os.O_CREAT | os.O_RDWR)
+                if descriptor is None:
+                    return None
+                if is_at(descriptor, path):  # it was not finished or deleted since it was opened
+                    os.ftruncate(descriptor, 0)
+                    return Claim(name, path, descriptor)
+                unlock(descriptor)
+        except FileNotFoundError:
+            with suppress(OSError):
+                self._make_folders()  # somebody deleted them
+        except PermissionError:
+            pass  # another user's
+        except OSError as error:
+            self._pause(error)
+        return Claim(name, path, -1)
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim up, and delete what is not finished."""
+        if claim.descriptor < 0:
+            return
+        with suppress(OSError):
+            if is_at(claim.descriptor, claim.path):
+                claim.path.unlink()
+        unlock(claim.descriptor)
+
+    def finish(self, claim: Claim, data: memoryview) -> None:
+        """Keep a claimed block, if there is room on the disk; a full disk is a warning and a pause."""
+        if claim.descriptor < 0 or not self.keeps():
             return
         size = len(data) + _FOOTER.size
-        descriptor, temporary = -1, Path()
+        place = self._path(claim.name)
         try:
             with self._counting() as count:
                 used = count.value
@@ -110,17 +168,35 @@ class BlockCache:
                 if used + size > self._limit:
                     return
                 count.value = used + size
-                descriptor, temporary = self._begin(path.name, size)
-            _write_all(descriptor, data, _FOOTER.pack(*_stamp(data)))
-            path.parent.mkdir(exist_ok=True)
-            temporary.replace(path)
+                os.ftruncate(claim.descriptor, size)  # its final size, so that others count it whole
+            _write_all(claim.descriptor, data, _FOOTER.pack(*_stamp(data)))
+            place.parent.mkdir(exist_ok=True)
+            claim.path.replace(place)
+        except FileNotFoundError:
+            pass  # somebody deleted the folders
         except OSError as error:
             with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                os.ftruncate(claim.descriptor, 0)
             self._pause(error)
+
+    def write(self, key: str, block: int, data: memoryview) -> None:
+        """Keep a block, unless it is there or another is fetching it."""
+        name = block_name(key, block)
+        if self._path(name).exists() or (claim := self.claim(name)) is None:
+            return
+        try:
+            self.finish(claim, data)
         finally:
-            if descriptor >= 0:
-                os.close(descriptor)
+            self.release(claim)
+
+    def trim(self) -> None:
+        """Delete the least recently used blocks that are beyond the limit, which may have been higher before."""
+        try:
+            with self._counting() as count:
+                if count.value > self._limit:
+                    count.value = self._make_room(0)
+        except OSError as error:
+            self._pause(error)
 
     def used(self) -> tuple[int, int]:
         """Bytes and number of blocks held, counted from the files."""
@@ -135,16 +211,12 @@ class BlockCache:
                 path.unlink(missing_ok=True)
             count.value = under_way
 
-    def _path(self, key: str, block: int) -> Path:
-        return self.folder / "blocks" / key[:2] / f"{key}-{block}"
+    def _make_folders(self) -> None:
+        for name in ("blocks", "writing"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
 
-    def _begin(self, name: str, size: int) -> tuple[int, Path]:
-        """A locked file of the final size, so that others count it whole and know that its writer lives."""
-        temporary = self.folder / "writing" / f"{name}.{os.getpid()}.{time.monotonic_ns()}"
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, size)
-        return descriptor, temporary
+    def _path(self, name: str) -> Path:
+        return self.folder / "blocks" / name[:2] / name
 
     def _discard(self, path: Path) -> None:
         with suppress(OSError), self._counting() as count:
@@ -165,15 +237,11 @@ class BlockCache:
     @contextmanager
     def _counting(self) -> "Iterator[_Count]":
         """The count of bytes, locked against every other process and thread."""
-        descriptor = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with self._threads, locked(self.folder / "lock", patience=_LOCK_SECONDS) as descriptor:
             count = _Count(descriptor)
             if not count.known:
                 count.value = self._under_way() + sum(size for _, size, _ in self._files())
             yield count
-        finally:
-            os.close(descriptor)
 
     def _make_room(self, size: int) -> int:
         """Delete the least recently used blocks until `size` fits with a twentieth to spare; the bytes then in use."""
@@ -202,14 +270,14 @@ class BlockCache:
         total = 0
         for entry in os.scandir(self.folder / "writing"):
             with suppress(OSError):
-                descriptor = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    Path(entry.path).unlink(missing_ok=True)
-                except BlockingIOError:
+                descriptor = open_locked(entry.path, os.O_RDONLY)
+                if descriptor is None:
                     total += entry.stat().st_size
-                finally:
-                    os.close(descriptor)
+                    continue
+                with suppress(OSError):
+                    if is_at(descriptor, entry.path):
+                        Path(entry.path).unlink()
+                unlock(descriptor)
         return total
 
 
@@ -235,6 +303,11 @@ class _Count:
 def key_of(url: str, size: int, tag: str) -> str:
     """The name of one version of an object: SHA-256 over its URL without secrets, size and etag, 32 hex digits."""
     return hashlib.sha256(f"{url}\0{size}\0{tag}".encode()).hexdigest()[:32]
+
+
+def block_name(key: str, block: int) -> str:
+    """The name of one block of an object, for its file and for claims."""
+    return f"{key}-{block}"
 
 
 def blocks_of(start: int, stop: int) -> range:

@@ -1,20 +1,59 @@
 """Reading remote ranges through the block cache: what is there from disk, the rest in as few requests as possible.
 
-In: a URL, its identity, a range. Out: the bytes. Within a process a block is fetched once, whoever asks for it first;
-the others wait for it.
+In: one version of an object and a range. Out: the bytes. A block is fetched once, whichever thread or process of the
+node asks for it first; the others wait for it. Where nothing can be kept, just the bytes asked for are fetched.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from streamaug.storage.cache import BlockCache, blocks_of, key_of
+from streamaug.errors import StorageError
+from streamaug.storage.cache import BlockCache, Claim, block_name, blocks_of
+from streamaug.storage.cancellation import cancellation
 from streamaug.storage.options import CACHE_BLOCK
-from streamaug.storage.remote import Identity
-from streamaug.storage.urls import shown
 
-Fetch = Callable[[int, int], memoryview]
+#: How often a block that another process is fetching is looked for.
+_POLL_SECONDS = 0.005
+
+
+class Source(NamedTuple):
+    """One version of an object, and how to get its bytes.
+
+    Attributes:
+        name: Its name in messages.
+        key: Its name in the cache.
+        size: Bytes.
+        fetch: Bytes [start, stop) from the store, exactly.
+        stream: All bytes in order, for a server that sends whole objects only; else None.
+    """
+
+    name: str
+    key: str
+    size: int
+    fetch: Callable[[int, int], memoryview]
+    stream: Callable[[], Iterator[memoryview]] | None = None
+
+
+class _Wanted:
+    """A range of a source, filled block by block."""
+
+    def __init__(self, source: Source, start: int, stop: int) -> None:
+        self.source, self.start, self.stop = source, start, stop
+        self.bytes = np.empty(stop - start, np.uint8).data
+
+    def put(self, data: memoryview, begin: int) -> None:
+        """Take what is wanted of bytes that begin at `begin`."""
+        first, last = max(begin, self.start), min(begin + len(data), self.stop)
+        if first < last:
+            self.bytes[first - self.start : last - self.start] = data[first - begin : last - begin]
+
+    def clipped(self, block: int) -> tuple[int, int]:
+        """First and one past the last byte that is wanted of a block."""
+        return max(self.start, block * CACHE_BLOCK), min(self.stop, (block + 1) * CACHE_BLOCK)
 
 
 class CachedReader:
@@ -22,78 +61,133 @@ class CachedReader:
 
     Args:
         cache: The blocks on disk.
+        patience: Seconds to wait for a block that another process is fetching, before it is fetched here too.
     """
 
-    def __init__(self, cache: BlockCache) -> None:
+    def __init__(self, cache: BlockCache, patience: float) -> None:
         self.cache = cache
+        self._patience = patience
         self._lock = threading.Lock()
-        self._flights: dict[tuple[str, int], threading.Event] = {}
+        self._flights: dict[str, threading.Event] = {}
 
-    def read(self, url: str, identity: Identity, start: int, stop: int, fetch: Fetch, *, whole: bool) -> memoryview:
+    def read(self, source: Source, start: int, stop: int) -> memoryview:
         """Bytes [start, stop) of the object, all inside it.
 
-        Args:
-            url: The object.
-            identity: Its version, part of the blocks' key.
-            start: First byte.
-            stop: One past the last byte.
-            fetch: Reads a range from the store, exactly.
-            whole: Fetch all of the object where a block is missing, for servers that send all of it anyway.
-
         Raises:
-            StorageError: What `fetch` raises.
+            StorageError: What `fetch` or `stream` raise; or the read was given up meanwhile.
         """
-        key = key_of(shown(url), identity.size, identity.tag)
-        target = np.empty(stop - start, np.uint8).data
-        missing = [b for b in blocks_of(start, stop) if not self._from_disk(key, b, target, start, stop)]
+        wanted = _Wanted(source, start, stop)
+        missing = self._absent(wanted, blocks_of(start, stop))
         while missing:
-            mine, others = self._claim(key, missing)
+            mine, others = self._take_off(source.key, missing)
             try:  # what another thread fetched and released since we looked is on the disk by now
-                absent = [b for b in mine if not self._from_disk(key, b, target, start, stop)]
-                if absent and whole:
-                    self._fetch(key, 0, identity.size, target, start, fetch)
-                for first, last in _contiguous([] if whole else absent):
-                    end = min((last + 1) * CACHE_BLOCK, identity.size)
-                    self._fetch(key, first * CACHE_BLOCK, end, target, start, fetch)
+                self._fill(wanted, self._absent(wanted, mine))
             finally:
-                self._release(key, mine)
+                self._land(source.key, mine)
             for event in others.values():
-                event.wait()
-            missing = [b for b in others if not self._from_disk(key, b, target, start, stop)]
-        return target
+                while not event.wait(0.2):
+                    _go_on(source)
+            missing = self._absent(wanted, others)
+        return wanted.bytes
 
-    def _from_disk(self, key: str, block: int, target: memoryview, start: int, stop: int) -> bool:
+    def _absent(self, wanted: _Wanted, blocks: "Sequence[int] | dict[int, threading.Event]") -> list[int]:
+        """Those of the blocks that are not on the disk; the others are copied."""
+        return [block for block in blocks if not self._from_disk(wanted, block)]
+
+    def _from_disk(self, wanted: _Wanted, block: int) -> bool:
+        first, last = wanted.clipped(block)
+        target = wanted.bytes[first - wanted.start : last - wanted.start]
         base = block * CACHE_BLOCK
-        first, last = max(start, base), min(stop, base + CACHE_BLOCK)
-        return self.cache.read_into(key, block, target[first - start : last - start], first - base, last - base)
+        return self.cache.read_into(wanted.source.key, block, target, first - base, last - base)
 
-    def _fetch(self, key: str, begin: int, end: int, target: memoryview, start: int, fetch: Fetch) -> None:
-        """Fetch bytes [begin, end), whole blocks; keep them, and copy what of them was asked for."""
-        data = fetch(begin, end)
-        first, last = max(begin, start), min(end, start + len(target))
-        target[first - start : last - start] = data[first - begin : last - begin]
-        for block in blocks_of(begin, end):
-            base = block * CACHE_BLOCK - begin
-            self.cache.write(key, block, data[base : base + CACHE_BLOCK])
+    def _fill(self, wanted: _Wanted, blocks: list[int]) -> None:
+        """Get blocks that no other thread of this process is getting."""
+        source = wanted.source
+        if source.stream is not None and blocks:
+            self._fill_by_stream(wanted, blocks, source.stream)
+            return
+        until = time.monotonic() + self._patience
+        while blocks:
+            claims: dict[int, Claim] = {}
+            try:
+                if self.cache.keeps() and time.monotonic() < until:
+                    for block in blocks:
+                        claim = self.cache.claim(block_name(source.key, block))
+                        if claim is not None:
+                            claims[block] = claim
+                    self._fetch_claimed(wanted, claims)
+                else:
+                    self._fetch_exactly(wanted, blocks)
+                    return
+            finally:
+                for claim in claims.values():
+                    self.cache.release(claim)
+            blocks = self._absent(wanted, [block for block in blocks if block not in claims])
+            if blocks and cancellation.wait(_POLL_SECONDS):
+                _go_on(source)
 
-    def _claim(self, key: str, blocks: Sequence[int]) -> tuple[list[int], dict[int, threading.Event]]:
-        """The blocks that nobody is fetching, now ours; and those that another thread is."""
+    def _fetch_claimed(self, wanted: _Wanted, claims: dict[int, Claim]) -> None:
+        """Fetch whole blocks, copy what of them is wanted, and keep them."""
+        source = wanted.source
+        for first, last in _contiguous(self._absent(wanted, list(claims))):
+            begin, end = first * CACHE_BLOCK, min((last + 1) * CACHE_BLOCK, source.size)
+            data = source.fetch(begin, end)
+            wanted.put(data, begin)
+            for block in range(first, last + 1):
+                at = block * CACHE_BLOCK - begin
+                self.cache.finish(claims[block], data[at : at + CACHE_BLOCK])
+
+    def _fetch_exactly(self, wanted: _Wanted, blocks: list[int]) -> None:
+        for first, last in _contiguous(blocks):
+            begin, end = wanted.clipped(first)[0], wanted.clipped(last)[1]
+            wanted.put(wanted.source.fetch(begin, end), begin)
+
+    def _fill_by_stream(self, wanted: _Wanted, blocks: list[int], stream: Callable[[], Iterator[memoryview]]) -> None:
+        """Have the whole object pass by once, a block of it in memory at a time; others wait and find it kept."""
+        source = wanted.source
+        until = time.monotonic() + self._patience
+        while (claim := self.cache.claim(f"{source.key}-whole")) is None and time.monotonic() < until:
+            if cancellation.wait(_POLL_SECONDS):
+                _go_on(source)
+        try:
+            if not self._absent(wanted, blocks):
+                return
+            at, held = 0, bytearray()
+            for piece in stream():
+                wanted.put(piece, at + len(held))
+                held += piece
+                while len(held) >= CACHE_BLOCK or (held and at + len(held) == source.size):
+                    self.cache.write(source.key, at // CACHE_BLOCK, memoryview(bytes(held[:CACHE_BLOCK])))
+                    at += len(held[:CACHE_BLOCK])
+                    del held[:CACHE_BLOCK]
+        finally:
+            if claim is not None:
+                self.cache.release(claim)
+
+    def _take_off(self, key: str, blocks: Sequence[int]) -> tuple[list[int], dict[int, threading.Event]]:
+        """The blocks that no thread is fetching, now ours; and those that another thread is."""
         mine: list[int] = []
         others: dict[int, threading.Event] = {}
         with self._lock:
             for block in blocks:
-                event = self._flights.get((key, block))
+                event = self._flights.get(block_name(key, block))
                 if event is None:
-                    self._flights[key, block] = threading.Event()
+                    self._flights[block_name(key, block)] = threading.Event()
                     mine.append(block)
                 else:
                     others[block] = event
         return mine, others
 
-    def _release(self, key: str, blocks: Sequence[int]) -> None:
+    def _land(self, key: str, blocks: Sequence[int]) -> None:
         with self._lock:
             for block in blocks:
-                self._flights.pop((key, block)).set()
+                self._flights.pop(block_name(key, block)).set()
+
+
+def _go_on(source: Source) -> None:
+    """An error if this thread's reads are not wanted any more."""
+    if cancellation.is_set():
+        raise StorageError(f"{source.name}: reading was given up, since its reader was closed.")
 
 
 def _contiguous(blocks: Sequence[int]) -> list[tuple[int, int]]:

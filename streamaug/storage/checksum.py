@@ -14,7 +14,7 @@ import numpy.typing as npt
 from streamaug.batch import Encoded
 from streamaug.errors import IndexFormatError
 from streamaug.storage.index import Components, Sample
-from streamaug.storage.urls import beside, last_component, shown
+from streamaug.storage.urls import companion, shown
 
 _HEADER = re.compile(r"streamaug-crc32c-1 (\d+) ([0-9a-f]{8})")
 _FIELD = re.compile(r"[0-9a-f]{8}")
@@ -27,7 +27,7 @@ def crc32c(data: Encoded) -> int:
 
 def checksums_url(url: str) -> str:
     """The companion that belongs to a shard: x.tar → x.crc32c."""
-    return beside(url, f"{last_component(url).removesuffix('.tar')}.crc32c")
+    return companion(url, ".crc32c")
 
 
 def write_checksums(samples: Sequence[Sample], sums: Mapping[int, int], index: bytes) -> str:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from streamaug.storage.stores import Storage, cancellation
+from streamaug.storage.cancellation import cancellation
+from streamaug.storage.stores import Storage
 from streamaug.storage.urls import is_local
 
 T = TypeVar("T")

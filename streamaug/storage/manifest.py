@@ -61,7 +61,7 @@ def parse(data: bytes, url: str) -> list[Entry] | None:
 def _of_wids(item: Any, url: str) -> Entry:
     count, size = int(item["nsamples"]), int(item.get("filesize", -1))
     if count < 0 or size < -1:
-        raise ValueError(f"negative numbers in {item!r}")
+        raise ValueError(f"nsamples {count} and filesize {size} must not be negative")
     return Entry(_resolved(str(item["url"]), url), count, size, item.get("checksums") == _CHECKSUMS)
 
 

@@ -5,11 +5,15 @@ checks belong to the caller. obstore's threads do not survive a fork, after whic
 (measured, 0.12.1), so here it is an error; a process that forks first and reads then is well.
 """
 
+import base64
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 import obstore
 from obstore import store as stores
@@ -26,10 +30,14 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https")
 #: Attempts are ours to repeat, so that one deadline and one length check hold for all of them.
 _ONCE: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
+#: Stores kept at once, each with its connections: a signed URL is a store of its own, and there may be 100,000.
+_STORES = 64
+#: What obstore gives for the time of an object's last change where the server sends none.
+_NEVER = "1970-01-01T00:00:00+00:00"
 
 
 class Identity(NamedTuple):
-    """What an object is known by: size in bytes, etag ("" where a server sends none) and time of its last change."""
+    """What an object is known by: size in bytes, etag and time of its last change, "" where a server sends none."""
 
     size: int
     etag: str
@@ -37,7 +45,7 @@ class Identity(NamedTuple):
 
     @property
     def tag(self) -> str:
-        """The etag, or the time where there is none."""
+        """The etag, or the time where there is none; "" where nothing tells one version from another."""
         return self.etag or self.modified
 
     def differs(self, other: "Identity") -> bool:
@@ -74,7 +82,7 @@ class RemoteStores:
     def __init__(self, options: StorageOptions) -> None:
         self._options = options
         self._lock = threading.Lock()
-        self._stores: dict[str, ObjectStore] = {}
+        self._stores: OrderedDict[tuple[str, bool], ObjectStore] = OrderedDict()
 
     def head(self, url: str) -> Identity:
         """The object's identity.
@@ -100,12 +108,12 @@ class RemoteStores:
         return attempt(get)
 
     def stream(self, url: str, chunk: int = 4 << 20) -> tuple[Iterator[memoryview], Identity]:
-        """The whole object in order, in pieces of at least `chunk` bytes but the last.
+        """The whole object in order, in pieces of at least `chunk` bytes but the last, each within `request_timeout`.
 
         Raises:
             RemoteError: If the attempt failed, at once or while iterating.
         """
-        store, path = self._open(url)
+        store, path = self._open(url, whole=True)
         result = attempt(lambda: obstore.get(store, path))
 
         def pieces() -> Iterator[memoryview]:
@@ -124,30 +132,52 @@ class RemoteStores:
         store, path = self._open(url)
         attempt(lambda: obstore.put(store, path, data))
 
-    def _open(self, url: str) -> "tuple[ObjectStore, str]":
+    def _open(self, url: str, *, whole: bool = False) -> "tuple[ObjectStore, str]":
+        """The store of a URL, one with time enough for whole objects if asked for, and the object's path in it."""
         place = locate(url)
         if place.scheme not in SCHEMES:
             known = "s3, gs, az, http, https, file"
             raise RequestError(f"the scheme must be one of {known}, got {place.scheme}")
+        if "//" in place.path.strip("/"):
+            raise RequestError("a key with an empty part (//) cannot be read: store the object under another name")
         _Runtime.enter()
         with self._lock:
-            store = self._stores.get(place.base)
+            store = self._stores.get((place.base, whole))
             if store is None:
-                store = attempt(lambda: self._make(place.scheme, place.base), setup=True)
-                self._stores[place.base] = store
+                store = attempt(lambda: self._make(place.scheme, place.base, whole=whole), setup=True)
+                self._stores[place.base, whole] = store
+            self._stores.move_to_end((place.base, whole))
+            if len(self._stores) > _STORES:
+                self._stores.popitem(last=False)
         return store, place.path
 
-    def _make(self, scheme: str, base: str) -> "ObjectStore":
+    def _client(self, *, whole: bool) -> Any:
         options = self._options
-        timeout = min(options.request_timeout, options.deadline)
+        timeout = timedelta(seconds=min(options.request_timeout, options.deadline))
         client: Any = {
-            "timeout": timedelta(seconds=timeout),
-            "connect_timeout": timedelta(seconds=min(5.0, timeout)),
+            "timeout": timedelta(seconds=options.deadline) if whole else timeout,
+            "read_timeout": timeout,
+            "connect_timeout": min(timedelta(seconds=5.0), timeout),
             "pool_max_idle_per_host": str(options.concurrency),
         }
+        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+        if bundle:
+            try:
+                client["root_certificate"] = Path(bundle).read_bytes()
+            except OSError as error:
+                raise RequestError(f"the certificates must be readable, got {bundle!r}: {error.strerror}") from None
+        return client
+
+    def _make(self, scheme: str, base: str, *, whole: bool) -> "ObjectStore":
+        options, client = self._options, self._client(whole=whole)
         if scheme in ("http", "https"):
             client["allow_http"] = scheme == "http"
-            return stores.HTTPStore(base, client_options=client, retry_config=_ONCE)
+            head, _, rest = base.partition("://")
+            user, at, host = rest.rpartition("@")
+            if at:
+                token = base64.b64encode(unquote(user).encode()).decode()
+                client["default_headers"] = {"Authorization": f"Basic {token}"}
+            return stores.HTTPStore(f"{head}://{host}", client_options=client, retry_config=_ONCE)
         settings = {"s3": s3_settings, "s3a": s3_settings, "gs": gcs_settings}.get(scheme, azure_settings)(options)
         endpoint = settings["config"].get("endpoint") or settings["config"].get("base_url") or "https"
         client["allow_http"] = endpoint.startswith("http://")
@@ -164,4 +194,5 @@ class RemoteStores:
 
 def _identity(meta: Any) -> Identity:
     etag = (meta["e_tag"] or "").removeprefix("W/")
-    return Identity(int(meta["size"]), etag, meta["last_modified"].isoformat())
+    modified = meta["last_modified"].isoformat()
+    return Identity(int(meta["size"]), etag, "" if modified == _NEVER else modified)

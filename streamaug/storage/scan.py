@@ -7,11 +7,12 @@ other.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from streamaug.errors import StorageError
 from streamaug.storage.index import Sample, group
 from streamaug.storage.local import unreadable
 from streamaug.storage.stores import Storage
 from streamaug.storage.tar import BLOCK, Member, Seekable, members
-from streamaug.storage.urls import is_local, locate
+from streamaug.storage.urls import is_local, locate, shown
 
 _PIECE = 8 << 20
 #: What is called with each member and the file that it can be read from.
@@ -87,6 +88,7 @@ class RangeFile:
         self._at = 0
         self._held = bytearray()
         self._held_from = 0
+        self._pieces: Iterator[memoryview] | None = None
 
     def seek(self, offset: int, /) -> int:
         """Go to an absolute offset, at most one header back."""
@@ -111,6 +113,12 @@ class RangeFile:
         keep = max(0, min(self._at, end - BLOCK) - self._held_from)
         del self._held[:keep]
         self._held_from += keep
-        # A server without ranges would send the whole object for each piece.
-        stop = self._size if self._storage.ignores_ranges(self._url) else min(end + _PIECE, self._size)
-        self._held += self._storage.read(self._url, end, stop)
+        if self._pieces is None and self._storage.sends_whole(self._url):
+            self._pieces = self._storage.stream(self._url, end)  # or each piece would cost the whole object
+        if self._pieces is None:
+            self._held += self._storage.read(self._url, end, min(end + _PIECE, self._size))
+        else:
+            piece = next(self._pieces, None)
+            if piece is None:
+                raise StorageError(f"{shown(self._url)}: must hold {self._size} bytes, got {end}. Copy it again.")
+            self._held += piece

@@ -10,14 +10,15 @@ import random
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from streamaug.batch import Encoded
 from streamaug.errors import StorageError
 from streamaug.storage import local
-from streamaug.storage.cache import BlockCache
-from streamaug.storage.cached import CachedReader
+from streamaug.storage.cache import BlockCache, key_of
+from streamaug.storage.cached import CachedReader, Source
+from streamaug.storage.cancellation import cancellation
 from streamaug.storage.failures import (
     BeyondEndError,
     ForbiddenError,
@@ -26,27 +27,12 @@ from streamaug.storage.failures import (
     RemoteError,
     RequestError,
 )
+from streamaug.storage.forward import ForwardStream
 from streamaug.storage.options import StorageOptions
 from streamaug.storage.remote import Identity, RemoteStores
-from streamaug.storage.urls import is_local, locate, shown
+from streamaug.storage.urls import is_local, locate, shown, versionless
 
 T = TypeVar("T")
-
-
-class _Cancellation(threading.local):
-    """Whether what this thread reads is still wanted: an event that a `Fetcher` sets when it is closed."""
-
-    event: threading.Event | None = None
-
-    def wait(self, seconds: float) -> bool:
-        """Pause; True, at once, if nothing is wanted any more."""
-        if self.event is not None:
-            return self.event.wait(seconds)
-        time.sleep(seconds)
-        return False
-
-
-cancellation = _Cancellation()
 
 
 class Storage:
@@ -59,7 +45,8 @@ class Storage:
     def __init__(self, options: StorageOptions) -> None:
         self.options = options
         self._seen: dict[str, Any] = {}
-        self._whole: set[str] = set()
+        self._whole: set[str] = set()  # URLs whose last answer to a range was the whole object
+        self._warned: set[str] = set()
         self._pid = -1
         self._renew()
 
@@ -105,23 +92,52 @@ class Storage:
         """
         if stop <= start:
             return memoryview(b"")
+        if cancellation.is_set():
+            raise StorageError(f"{shown(url)}: reading was given up, since its reader was closed.")
         if is_local(url):
             data, seen = local.read(locate(url).path, start, stop)
             self._check_unchanged(url, seen)
             return data
         if self.options.cache_dir is None:
             return self._read_remote(url, start, stop)
-        self._renew()
-        with self._lock:
-            if self._cached is None:
-                self._cached = CachedReader(BlockCache(self.options.cache_dir, self.options.cache_limit))
         identity = self._seen.get(url) or self._identity(url)
         end = min(stop, identity.size)
         if end <= start:
             return memoryview(b"")
-        return self._cached.read(
-            url, identity, start, end, lambda begin, end: self._exact(url, begin, end), whole=self.ignores_ranges(url)
-        )
+        if not identity.tag:
+            self._warn_once(url, "sends neither etag nor time of change, so nothing of it can be kept in the cache")
+            return self._read_remote(url, start, end)
+        return self._cache().read(self._source(url, identity), start, end)
+
+    def _cache(self) -> CachedReader:
+        self._renew()
+        with self._lock:
+            if self._cached is None:
+                cache = BlockCache(os.fspath(self.options.cache_dir or ""), self.options.cache_limit)
+                cache.trim()
+                self._cached = CachedReader(cache, self.options.request_timeout)
+            return self._cached
+
+    def _source(self, url: str, identity: Identity) -> Source:
+        key = key_of(f"{self.options.endpoint or ''}\0{versionless(url)}", identity.size, identity.tag)
+        stream = (lambda: self.stream(url)) if url in self._whole else None
+        return Source(shown(url), key, identity.size, lambda start, stop: self._exact(url, start, stop), stream)
+
+    def stream(self, url: str, start: int = 0) -> Iterator[memoryview]:
+        """All bytes from `start` on, in pieces, by one request for the whole object: for servers without ranges.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline, which counts anew with each piece.
+        """
+
+        def begin() -> Iterator[memoryview]:
+            pieces, identity = self._stores.stream(url)
+            self._check_unchanged(url, identity)
+            return pieces
+
+        forward = ForwardStream(begin, start)
+        while (data := self._retried(url, forward.attempt)) is not None:
+            yield data
 
     def read_around_cache(self, url: str, start: int, stop: int) -> memoryview:
         """`read`, from the store itself, even where the cache has the bytes or another thread is fetching them.
@@ -173,26 +189,37 @@ class Storage:
                 raise
         try:
             if stop is not None:
-                return bytes(self._retried(url, lambda: self._read_range(url, 0, stop)))
-            return bytes(self._retried(url, lambda: self._stores.read(url, 0, None)[0]))
+                data = self._retried(url, lambda: self._read_range(url, 0, stop))
+            else:
+                data = self._retried(url, lambda: self._stores.read(url, 0, None)[0])
         except StorageError as error:
             if isinstance(error.__cause__, MissingError | ForbiddenError):
                 return None
             if asked_for is None:
                 raise
             failure = error
+        else:
+            # Some web servers answer with a page where there is nothing; no index or manifest begins like one.
+            return None if locate(url).scheme in ("http", "https") and bytes(data[:1]) == b"<" else bytes(data)
         raise StorageError(f"{shown(asked_for)}: must be readable, and what lies beside it. {failure}")
 
     def _ask(self, url: str) -> Identity:
         """An object's identity by HEAD, or by a GET of one byte where a server or a signature allows no HEAD."""
         try:
-            return self._stores.head(url)
+            identity = self._stores.head(url)
+            if identity.size > 0:  # some servers say 0 for what they make as it is sent
+                return identity
         except (ForbiddenError, MissingError, RequestError):
             pass  # obstore takes 405 for a missing object at times
         except RemoteError as error:
             if "status code: 501" not in str(error):
                 raise
-        return self._stores.read(url, 0, 1)[1]
+        try:
+            return self._stores.read(url, 0, 1)[1]
+        except BeyondEndError:
+            return self._stores.read(url, 0, None)[1]  # it is empty
+        except RangeIgnoredError:
+            return self._stores.stream(url)[1]
 
     def write(self, url: str, data: bytes) -> None:
         """Write a whole small object: readers see the old one or the new one, nothing between.
@@ -206,13 +233,14 @@ class Storage:
             self._retried(url, lambda: self._stores.write(url, data))
         self._seen.pop(url, None)
 
-    def ignores_ranges(self, url: str) -> bool:
-        """Whether the URL's server was found to send whole objects when asked for ranges."""
-        return locate(url).base in self._whole
+    def sends_whole(self, url: str) -> bool:
+        """Whether a range of the object costs all of it: its server ignores ranges, and no cache keeps the rest."""
+        return url in self._whole and self.options.cache_dir is None
 
     def _read_range(self, url: str, start: int, stop: int) -> memoryview:
         try:
             data, identity = self._stores.read(url, start, stop)
+            self._whole.discard(url)
         except RangeIgnoredError:
             data, identity = self._read_by_whole(url, start, stop)
         except BeyondEndError:
@@ -223,14 +251,13 @@ class Storage:
         return data
 
     def _read_by_whole(self, url: str, start: int, stop: int) -> tuple[memoryview, Identity]:
-        if not self.ignores_ranges(url):
-            self._whole.add(locate(url).base)
-            warnings.warn(
-                f"{shown(url)}: the server ignores byte ranges and sends whole objects instead: slow, since every "
-                "range costs a whole shard. Serve the shards from a server that supports range requests.",
-                UserWarning,
-                stacklevel=2,
-            )
+        """A range out of the whole object, which passes by up to there."""
+        self._whole.add(url)
+        self._warn_once(
+            url,
+            "ignores byte ranges and sends whole objects instead: slow, since every range costs a whole shard. "
+            "Serve the shards from a server that supports range requests",
+        )
         pieces, identity = self._stores.stream(url)
         data = bytearray()
         at = 0
@@ -240,6 +267,13 @@ class Storage:
             if at >= stop:
                 break
         return memoryview(data), identity
+
+    def _warn_once(self, url: str, what: str) -> None:
+        """Warn of a server, once for each thing to say of it."""
+        host = shown(locate(url).base)
+        if f"{host} {what}" not in self._warned:
+            self._warned.add(f"{host} {what}")
+            warnings.warn(f"{shown(url)}: the server {what}.", UserWarning, stacklevel=2)
 
     def _check_unchanged(self, url: str, identity: Any) -> None:
         if self._seen.setdefault(url, identity).differs(identity):

@@ -16,9 +16,8 @@ from servers import http_proxy
 from streamaug.errors import StorageError
 from streamaug.storage import Storage, StorageOptions
 from streamaug.storage.cache import BlockCache, key_of
-from streamaug.storage.cached import CachedReader
+from streamaug.storage.cached import CachedReader, Source
 from streamaug.storage.options import CACHE_BLOCK
-from streamaug.storage.remote import Identity
 
 KEY = key_of("s3://b/a.tar", 10, "etag")
 LIMIT = 8 * CACHE_BLOCK
@@ -170,14 +169,16 @@ def test_a_half_written_file_of_the_dead_goes_and_that_of_the_living_stays(tmp_p
     cache = BlockCache(tmp_path, LIMIT)
     dead = cache.folder / "writing" / "dead.1"
     dead.write_bytes(bytes(3 * CACHE_BLOCK))
-    descriptor, living = cache._begin("living", CACHE_BLOCK)
+    living = cache.claim("living")
+    os.ftruncate(living.descriptor, CACHE_BLOCK)
     for number in range(9):
         cache.write(KEY, number, block(number))
         assert on_disk(tmp_path) <= LIMIT + 3 * CACHE_BLOCK
     assert not dead.exists()
-    assert living.exists()
+    assert living.path.exists()
     assert on_disk(tmp_path) <= LIMIT
-    os.close(descriptor)
+    cache.release(living)
+    assert not living.path.exists()
 
 
 @pytest.fixture
@@ -269,9 +270,9 @@ def test_a_block_that_another_thread_finished_between_look_and_claim_is_not_fetc
             return found
 
     def whole_of(reader):
-        return bytes(reader.read("s3://b/a.tar", Identity(len(data), "e", ""), 0, len(data), fetch, whole=False))
+        return bytes(reader.read(Source("a.tar", KEY, len(data), fetch), 0, len(data)))
 
-    reader = CachedReader(Interleaved(tmp_path, LIMIT))
+    reader = CachedReader(Interleaved(tmp_path, LIMIT), patience=5.0)
     assert whole_of(reader) == data
     assert fetched == [(0, len(data))]
 
