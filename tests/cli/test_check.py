@@ -1,12 +1,21 @@
 import io
 import json
+import pickle
+from collections import Counter
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from servers import http_proxy
 from tars import write_tar
 
 from streamaug.cli import main
+from streamaug.cli.duplicates import in_several
+from streamaug.cli.finding import ShardInspector
+from streamaug.storage import Storage
+from streamaug.storage.options import StorageOptions
 
 
 def jpeg(number, size=(40, 30)):
@@ -56,6 +65,9 @@ def damage(kind, listed):
         "empty": [("k7.jpg", b""), label],
         "text": [("k7.jpg", b"no image at all"), label],
         "no number": [("k7.jpg", image), ("k7.cls", b"seven")],
+        "underscore": [("k7.jpg", image), ("k7.cls", b"1_0")],
+        "19 digits": [("k7.jpg", image), ("k7.cls", b"9" * 19)],
+        "5,000 digits": [("k7.jpg", image), ("k7.cls", b"7" * 5000)],
         "negative": [("k7.jpg", image), ("k7.cls", b"-1")],
         "too large": [("k7.jpg", image), ("k7.cls", b"99")],
         "in two shards": [("k7.jpg", image), label, ("k1.jpg", image), ("k1.cls", b"7")],
@@ -71,6 +83,9 @@ def damage(kind, listed):
         ("empty", ("image", "k7")),
         ("text", ("image", "k7")),
         ("no number", ("label", "k7")),
+        ("underscore", ("label", "k7")),
+        ("19 digits", ("label", "k7")),
+        ("5,000 digits", ("label", "k7")),
         ("negative", ("label", "k7")),
         ("too large", ("label", "k7")),
         ("in two shards", ("duplicate", "k1")),
@@ -87,15 +102,46 @@ def test_what_is_wrong_with_a_sample_is_found(folder, capsys, kind, expected):
     assert expected[1].encode() in data[offset : offset + 20] or expected[1].encode() in data[offset - 512 : offset]
 
 
-def test_pixels_that_do_not_decode_are_found_with_decode_only(folder, capsys):
-    listed = samples(5, start=5)
+def noise(file_format):
     file = io.BytesIO()
-    Image.effect_noise((64, 64), 80).save(file, "PNG")
-    data = bytearray(file.getvalue())
-    data[len(data) // 2] ^= 0xFF
-    write_tar(folder / "x-1.tar", [*listed[:4], ("k7.png", bytes(data)), ("k7.cls", b"7"), *listed[6:]])
+    Image.effect_noise((300, 200), 80).convert("RGB").save(file, file_format)
+    return file.getvalue()
+
+
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "by_dali", "by_pillow"),
+    [
+        (lambda png: flipped(png, len(png) // 2), True, True),
+        (lambda png: flipped(png, len(png) - 13), True, False),  # the check sum of the pixels' chunk
+        (lambda jp2: jp2[: len(jp2) // 2] + bytes(len(jp2) // 2), False, True),
+    ],
+)
+def test_pixels_that_do_not_decode_are_found_with_decode_only(folder, capsys, damaged, by_dali, by_pillow):
+    data = damaged(noise("JPEG2000" if not by_dali else "PNG"))
+    listed = samples(5, start=5)
+    write_tar(folder / "x-1.tar", [*listed[:4], ("k7.png", data), ("k7.cls", b"7"), *listed[6:]])
     assert check(folder, capsys)["findings"] == []
-    assert kinds(check(folder, capsys, "--decode")) == [("image", "x-1.tar", "k7")]
+    report = check(folder, capsys, "--decode")
+    assert kinds(report) == [("image", "x-1.tar", "k7")]
+    message = report["findings"][0]["message"]
+    assert ("DALI cannot decode it" in message, "Pillow cannot decode it" in message) == (by_dali, by_pillow)
+
+
+def test_all_images_of_a_long_shard_are_decoded(folder, capsys):
+    listed = [(name, data if name.endswith("cls") else noise("PNG")) for name, data in samples(70, start=5)]
+    for number in (0, 64, 68):
+        listed[2 * number] = (listed[2 * number][0], flipped(listed[2 * number][1], -13))
+    path = write_tar(folder / "x-1.tar", listed)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"k74.cls")])  # so that k73 is the last whole sample
+    assert main(["check", str(path), "--decode", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert [f["key"] for f in report["findings"]] == ["k5", "k69", "k73", None]
+    assert report["findings"][3]["kind"] == "shard"
 
 
 def test_a_flipped_bit_is_found_by_its_checksum(folder, capsys):
@@ -122,6 +168,8 @@ def test_truncation_and_a_stale_index_and_a_missing_shard_are_all_found_at_once(
         ("shard", "x-0.tar"),
         ("index", "x-1.tar"),
         ("storage", "x-2.tar"),
+        ("manifest", "x-0.tar"),
+        ("manifest", "x-1.tar"),
     ]
 
 
@@ -159,3 +207,116 @@ def test_cache_is_shown_and_cleared(folder, tmp_path_factory, capsys):
     assert main(["cache", str(cache), "--clear"]) == 0
     assert main(["cache", str(cache)]) == 0
     assert capsys.readouterr().out.endswith(": 0 blocks, 0 bytes\n")
+
+
+def detection(folder, *notes):
+    members = [pair for i, note in enumerate(notes) for pair in ((f"k{i}.jpg", jpeg(i)), (f"k{i}.json", note))]
+    write_tar(folder / "d.tar", members)
+    return str(folder / "d.tar")
+
+
+def findings_of(capsys, *arguments):
+    status = main(["check", "--json", *arguments])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert status == (1 if findings else 0)
+    return findings
+
+
+def test_json_components_must_be_objects_and_are_no_labels(folder, capsys):
+    url = detection(folder, b'{"boxes": []}', b"{", b"[1]", b"[" * 100_000, b'{"a": "\xff"}', b" {} ")
+    findings = findings_of(capsys, url, "--components", "jpg,json")
+    assert [(f["kind"], f["key"]) for f in findings] == [("json", f"k{i}") for i in (1, 2, 3, 4)]
+    assert findings[1]["message"] == "it must be a JSON object, got b'[1]'"
+
+
+def test_what_a_component_must_be_is_said_by_its_name(folder, capsys):
+    image = jpeg(0)
+    members = [("a.jpg", image), ("a.txt", b"a cat"), ("a.label", b"cat"), ("a.seg.json", b"?"), ("a.cls", b"3")]
+    write_tar(folder / "d.tar", members)
+    findings = findings_of(capsys, str(folder / "d.tar"), "--components", "jpg,txt,label,seg.json,cls")
+    assert [f["kind"] for f in findings] == ["label", "json"]
+
+
+def test_a_manifest_that_says_otherwise_is_found(folder, capsys):
+    main(["index", str(folder / "x-{0..2}.tar")])
+    place = folder / "index.json"
+    content = json.loads(place.read_text())
+    content["shardlist"][0]["nsamples"] += 1
+    content["shardlist"][2]["filesize"] -= 512
+    place.write_text(json.dumps(content))
+    capsys.readouterr()
+    report = check(folder, capsys)
+    assert kinds(report) == [("manifest", "x-0.tar", None), ("manifest", "x-2.tar", None)]
+    assert report["findings"][0]["message"].startswith(f"{place} must say 5 samples, got 6.")
+    place.write_text('{"shardlist": [')
+    assert [f["kind"] for f in check(folder, capsys)["findings"]] == ["manifest"]
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_text("v1.2 9\n")])
+def test_checksums_that_could_not_be_compared_are_found(folder, capsys, spoil):
+    main(["index", str(folder / "x-{0..2}.tar"), "--checksum"])
+    spoil(folder / "x-1.idx")
+    capsys.readouterr()
+    findings = check(folder, capsys)["findings"]
+    assert [f["kind"] for f in findings if f["kind"] != "index"] == ["checksum"]
+    assert findings[-1]["message"].startswith(f"no checksum could be compared: {folder / 'x-1.crc32c'} must have an")
+
+
+def test_an_empty_shard_is_found(folder, capsys):
+    write_tar(folder / "x-1.tar", [])
+    report = check(folder, capsys)
+    assert kinds(report) == [("shard", "x-1.tar", None)]
+    assert "must hold a sample" in report["findings"][0]["message"]
+
+
+def test_a_shard_that_is_listed_twice_is_found_once(folder, capsys):
+    url = str(folder / "x-1.tar")
+    assert main(["check", url, url, url, "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["shards"], report["samples"]) == (1, 5)
+    assert [(f["kind"], f["message"]) for f in report["findings"]] == [
+        ("duplicate", "it must be listed once, got 3 times. Name it once.")
+    ]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "ten", "1_0", "9" * 5000])
+def test_a_number_of_classes_below_one_is_a_usage_error(folder, capsys, value):
+    assert main(["check", str(folder / "x-0.tar"), "--num-classes", value]) == 2
+    assert "must be a whole number from 1" in capsys.readouterr().err
+
+
+def test_a_shard_that_cannot_even_be_named_does_not_hide_the_others(folder, capsys):
+    write_tar(folder / "x-1.tar", [("a.jpg", b"?"), ("a.cls", b"1")])
+    findings = findings_of(capsys, "https:///x.tar?sig=planted", str(folder / "x-1.tar"))
+    assert [f["kind"] for f in findings] == ["shard", "image"]
+    assert "planted" not in json.dumps(findings)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_keys_in_several_shards_are_found_in_broken_and_sound_ones(folder, capsys, indexed):
+    write_tar(folder / "x-1.tar", [*samples(3, start=5), *samples(1, start=1)])
+    path = write_tar(folder / "x-2.tar", [*samples(2, start=6), *samples(3, start=1)])
+    if indexed:
+        main(["index", str(folder / "x-{0..2}.tar")])
+        capsys.readouterr()
+    else:
+        data = path.read_bytes()
+        path.write_bytes(data[: data.index(b"k1.cls")])  # so that k7 is the last whole sample
+    duplicates = [kind for kind in kinds(check(folder, capsys)) if kind[0] == "duplicate"]
+    kept = ["k6", "k7", "k1", "k2", "k3"] if indexed else ["k6", "k7"]
+    assert duplicates[0] == ("duplicate", "x-1.tar", "k1")
+    assert [key for _, shard, key in duplicates[1:] if shard == "x-2.tar"] == kept
+
+
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 9) | st.just(2**64 - 1))))
+def test_numbers_in_several_arrays(lists):
+    arrays = [np.unique(np.array(numbers, np.uint64)) for numbers in lists]
+    counts = Counter(number for array in arrays for number in array.tolist())
+    assert in_several(arrays).tolist() == sorted(number for number, count in counts.items() if count > 1)
+
+
+def test_what_is_kept_of_all_keys_is_eight_bytes_each(folder):
+    write_tar(folder / "x-0.tar", [(f"k{i}.cls", b"1") for i in range(2000)])
+    inspector = ShardInspector(Storage(StorageOptions()), (("cls",),), decode=False, num_classes=None)
+    kept = pickle.dumps(inspector.inspect(str(folder / "x-0.tar")).digests)
+    assert len(kept) < 2000 * 8 + 500
