@@ -4,31 +4,23 @@ In: paths or URLs of WebDataset tars. Out: counts of all shards at once, the pla
 For all shards only a few numbers each are held, so that a set of 100,000 opens with one read of its manifest.
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, overload
+from itertools import takewhile
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
-from streamaug.errors import ShardError
 from streamaug.order import Order, SampleOrder, Tail
-from streamaug.storage import manifest
-from streamaug.storage.checksum import checksums_url, read_checksums, select_checksums
-from streamaug.storage.index import Components, Sample, ShardIndex, components_of, count_of, read_index, select
+from streamaug.storage.counts import Counted, count_shards
+from streamaug.storage.index import Components, ShardIndex, components_of
+from streamaug.storage.index_reader import IndexReader
 from streamaug.storage.options import StorageOptions
-from streamaug.storage.parallel import in_parallel
-from streamaug.storage.progress import progress
-from streamaug.storage.scan import scan
-from streamaug.storage.stale import check_fresh
 from streamaug.storage.stores import Storage
-from streamaug.storage.urls import beside, expand, index_url, is_local, last_component, shown
-
-#: Bytes of read indexes kept. Reading one again costs 6 µs a sample, 11 with checksums (best of 9, 2,000 samples).
-_KEPT_LIMIT = 128 << 20
+from streamaug.storage.urls import expand, locate, shown
 
 __all__ = ["Shard", "ShardIndex", "ShardSet"]
 
@@ -47,31 +39,8 @@ class Shard:
     num_bytes: int
     num_samples: int
 
-
-class _Counted(NamedTuple):
-    num_samples: int
-    num_bytes: int
-    kept: "_Compact | None" = None
-    may_have_checksums: bool = True
-
-
-class _Compact(NamedTuple):
-    """A shard's index, small: keys joined and encoded, the rest as in `ShardIndex`."""
-
-    keys: bytes
-    offsets: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
-    checksums: npt.NDArray[np.uint32] | None
-
-    @property
-    def num_bytes(self) -> int:
-        """What it occupies."""
-        return len(self.keys) + 2 * self.offsets.nbytes + (0 if self.checksums is None else self.checksums.nbytes)
-
-    def whole(self) -> ShardIndex:
-        """The index that it was made of."""
-        keys = self.keys.decode("utf-8", "surrogateescape").split("\0") if len(self.offsets) else []
-        return ShardIndex(keys, self.offsets, self.sizes, self.checksums)
+    def __repr__(self) -> str:
+        return f"Shard(url={shown(self.url)!r}, num_bytes={self.num_bytes}, num_samples={self.num_samples})"
 
 
 class _Shards(Sequence[Shard]):
@@ -104,20 +73,17 @@ class ShardSet:
         storage: Where the bytes come from.
     """
 
-    def __init__(
-        self, urls: Sequence[str], counted: Sequence[_Counted], components: Components, storage: Storage
-    ) -> None:
+    def __init__(self, counted: Sequence[Counted], components: Components, storage: Storage) -> None:
         sizes = np.fromiter((one.num_samples for one in counted), np.int64, len(counted))
         self.starts: npt.NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         num_bytes = np.fromiter((one.num_bytes for one in counted), np.int64, len(counted))
-        self.shards: Sequence[Shard] = _Shards(urls, num_bytes, self.starts)
+        self.shards: Sequence[Shard] = _Shards(tuple(one.url for one in counted), num_bytes, self.starts)
         self.num_samples = int(self.starts[-1])
         self.components = components
         self.storage = storage
-        self._may_have_checksums = np.fromiter((one.may_have_checksums for one in counted), np.bool_, len(counted))
-        self._checked = np.zeros(len(counted), np.bool_)
-        self._kept_bytes = 0
-        self._kept = {number: one.kept for number, one in enumerate(counted) if one.kept is not None}
+        found = {number: one.found for number, one in enumerate(counted) if one.found is not None}
+        said = (-1 if one.has_checksums is None else one.has_checksums for one in counted)
+        self._indexes = IndexReader(storage, components, found, np.fromiter(said, np.int8, len(counted)))
 
     @classmethod
     def open(
@@ -144,27 +110,7 @@ class ShardSet:
         """
         wanted = components_of(components)
         reader = Storage(storage)
-        urls = expand(source)
-        if len(urls) == 1 and last_component(urls[0]).endswith(".json"):
-            entries = _manifest(reader, urls[0], urls[0])
-            if entries is None:
-                raise ShardError(
-                    f"{shown(urls[0])}: must be a manifest of shards, got none. Write one with `streamaug index`."
-                )
-            urls = [entry.url for entry in entries]
-            known = {entry.url: entry for entry in entries}
-        else:
-            known = _known(reader, urls)
-        counted: dict[int, _Counted] = {}
-        missing = []
-        for number, url in enumerate(urls):
-            entry = known.get(url)
-            if entry is None or entry.num_bytes < 0:
-                missing.append(number)
-            else:
-                counted[number] = _Counted(entry.num_samples, entry.num_bytes, None, entry.has_checksums)
-        counted |= _count(reader, urls, missing, known, wanted)
-        return cls(tuple(urls), [counted[number] for number in range(len(urls))], wanted, reader)
+        return cls(count_shards(reader, expand(source), wanted), wanted, reader)
 
     @staticmethod
     def mix(parts: "Mapping[ShardSet, float]") -> "ShardSet":
@@ -204,10 +150,13 @@ class ShardSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over the shards as listed, name and count of samples each: the same on disk and in S3."""
+        """SHA-256 (hex) over the shards as listed, name and count of samples each: the same on disk and in S3.
+
+        A name is the path within the folder that all shards share.
+        """
         digest = hashlib.sha256()
-        for shard in self.shards:
-            digest.update(f"{last_component(shard.url)}\t{shard.num_samples}\n".encode())
+        for name, count in zip(_names([shard.url for shard in self.shards]), np.diff(self.starts), strict=True):
+            digest.update(f"{name}\t{count}\n".encode())
         return digest.hexdigest()
 
     def index(self, shard: int) -> ShardIndex:
@@ -220,91 +169,15 @@ class ShardSet:
             StorageError: If the index or the shard cannot be read.
             ShardError: If the index does not fit the shard, or the shard is damaged; names it.
         """
-        kept = self._kept.get(shard)
-        if kept is not None:
-            return kept.whole()
         one = self.shards[shard]
-        place = index_url(one.url)
-        data = self.storage.read_all(place)
-        if data is None:
-            samples, num_bytes = scan(self.storage, one.url)
-            index = select(samples, self.components)
-        else:
-            samples = list(read_index(data.decode("utf-8", "surrogateescape"), place, one.num_bytes))
-            if not self._checked[shard]:
-                check_fresh(self.storage, one.url, place, samples, one.num_bytes)
-                self._checked[shard] = True
-            num_bytes = self.storage.size(one.url)
-            index = select(samples, self.components)
-            if self._may_have_checksums[shard]:
-                index = self._with_checksums(index, samples, one.url, data)
-        if (num_bytes, len(samples)) != (one.num_bytes, one.num_samples):
-            raise ShardError(
-                f"{shown(one.url)}: must hold {one.num_samples} samples in {one.num_bytes} bytes as listed, "
-                f"got {len(samples)} in {num_bytes}. The manifest or index is stale: write it with `streamaug index`."
-            )
-        compact = _compact(index)
-        if data is None or self._kept_bytes + compact.num_bytes <= _KEPT_LIMIT:
-            self._kept_bytes += compact.num_bytes
-            self._kept[shard] = compact
-        return index
-
-    def _with_checksums(self, index: ShardIndex, samples: Sequence[Sample], url: str, text: bytes) -> ShardIndex:
-        """The index with the checksums of its companion, if there is one."""
-        place = checksums_url(url)
-        data = self.storage.read_all(place)
-        if data is None:
-            return index
-        sums = read_checksums(data.decode("ascii", "replace"), place, text, samples)
-        return dataclasses.replace(index, checksums=select_checksums(samples, sums, self.components))
+        return self._indexes.read(shard, one.url, one.num_samples, one.num_bytes)
 
 
-def _manifest(storage: Storage, url: str, shard: str) -> list[manifest.Entry] | None:
-    data = storage.read_all(url, asked_for=shard)
-    return None if data is None else manifest.parse(data, url)
-
-
-def _known(storage: Storage, urls: Sequence[str]) -> dict[str, manifest.Entry]:
-    """What manifests beside the shards say of them, by the shard's URL as asked for."""
-    folders: dict[str, list[str]] = {}
-    for url in urls:
-        folders.setdefault(beside(url, ""), []).append(url)
-    known: dict[str, manifest.Entry] = {}
-    for inside in folders.values():
-        for name in manifest.NAMES:
-            entries = _manifest(storage, beside(inside[0], name), inside[0])
-            if entries is None:
-                continue
-            by_name = {last_component(entry.url): entry for entry in entries}
-            known |= {url: by_name[last_component(url)] for url in inside if last_component(url) in by_name}
-            break
-    return known
-
-
-def _count(
-    storage: Storage, urls: Sequence[str], missing: Sequence[int], known: dict[str, manifest.Entry], wanted: Components
-) -> Iterator[tuple[int, _Counted]]:
-    """Counts of the shards that no manifest gives whole."""
-
-    def one(number: int) -> _Counted:
-        url = urls[number]
-        entry = known.get(url)
-        if entry is not None:
-            return _Counted(entry.num_samples, storage.size(url), None, entry.has_checksums)
-        place = index_url(url)
-        head = storage.read_head(place, 64)
-        if head is not None:
-            return _Counted(count_of(head.decode("utf-8", "replace"), place), storage.size(url))
-        samples, num_bytes = scan(storage, url)
-        return _Counted(len(samples), num_bytes, _compact(select(samples, wanted)))
-
-    if all(is_local(urls[number]) for number in missing):
-        for number in progress(missing, total=len(missing), what="Indexing"):
-            yield number, one(number)
-        return
-    yield from zip(missing, in_parallel(storage, one, missing, what="Indexing"), strict=True)
-
-
-def _compact(index: ShardIndex) -> _Compact:
-    keys = "\0".join(index.keys).encode("utf-8", "surrogateescape")
-    return _Compact(keys, index.offsets, index.sizes, index.checksums)
+def _names(urls: Sequence[str]) -> Iterator[str]:
+    """The shards' paths within the folder that they all share, which stay the same when the folder is copied."""
+    places = [locate(url) for url in urls]
+    paths = [f"{shown(place.base)}/{place.path}".split("/") for place in places]
+    first, last = (min(paths)[:-1], max(paths)[:-1]) if paths else ([], [])  # what the two extremes share, all do
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    for path in paths:
+        yield "/".join(path[shared:])

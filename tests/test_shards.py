@@ -234,11 +234,11 @@ def test_many_threads_may_ask(folder):
 
 @pytest.mark.parametrize("limit", [0, 400, 1 << 20])
 def test_indexes_are_the_same_kept_or_read_again(folder, monkeypatch, limit):
-    monkeypatch.setattr("streamaug.shards._KEPT_LIMIT", limit)
+    monkeypatch.setattr("streamaug.storage.index_reader._KEPT_LIMIT", limit)
     main(["index", url(folder), "--checksum"])
     shards = ShardSet.open(url(folder))
     first = [shards.index(number) for number in range(3)]
-    assert {0: 0, 400: 2, 1 << 20: 3}[limit] == len(shards._kept)
+    assert {0: 0, 400: 2, 1 << 20: 3}[limit] == shards._indexes.num_kept
     for number in range(3):
         again = shards.index(number)
         assert again.keys == first[number].keys

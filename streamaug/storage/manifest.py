@@ -5,11 +5,12 @@ In and out: the `wids-shard-index-v1` JSON of webdataset, written by `streamaug 
 """
 
 import json
+import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from streamaug.errors import IndexFormatError
-from streamaug.storage.urls import beside, last_component, shown
+from streamaug.storage.urls import beside, is_local, last_component, locate, shown
 
 #: Where a manifest is looked for beside the shards: ours, those that webdataset's documents use, timm's.
 NAMES = ("index.json", "shardindex.json", "_info.json", "info.json")
@@ -81,9 +82,66 @@ def _resolved(name: str, url: str) -> str:
 
 def write(entries: Iterable[Entry]) -> str:
     """The manifest of shards that lie beside it, as JSON text."""
-    shardlist = [
-        {"url": last_component(entry.url), "nsamples": entry.num_samples, "filesize": entry.num_bytes}
-        | ({"checksums": _CHECKSUMS} if entry.has_checksums else {})
-        for entry in entries
-    ]
-    return json.dumps({"__kind__": _KIND, "wids_version": 1, "shardlist": shardlist}, indent=1) + "\n"
+    return merge(None, "", entries)
+
+
+def merge(data: bytes | None, url: str, entries: Iterable[Entry]) -> str:
+    """The manifest at `url`, as JSON text, after shards that lie beside it were counted anew.
+
+    What it says of other shards, and fields of others' making, stay as they are. Fields about one of the shards, a hash
+    for instance, go when its count or size has changed. Text that is no JSON is replaced.
+
+    Args:
+        data: The manifest that is there, or None.
+        url: Where it is.
+        entries: The shards.
+
+    Raises:
+        IndexFormatError: If what is there is JSON of another kind, which would be lost.
+    """
+    content = _wids(data, url)
+    items = list(content["shardlist"])
+    is_sorted = items == sorted(items, key=_name)
+    found = {_place(name, url): number for number, item in enumerate(items) if (name := _name(item))}
+    for entry in entries:
+        name = last_component(entry.url)
+        number = found.get(_place(name, url), found.get(_place(entry.url, url)))
+        if number is None:
+            items.append(_item({"url": name}, entry))
+        else:
+            items[number] = _item(items[number], entry)
+    if is_sorted:
+        items.sort(key=_name)
+    return json.dumps(content | {"shardlist": items}, indent=1) + "\n"
+
+
+def _wids(data: bytes | None, url: str) -> dict[str, Any]:
+    """What a manifest holds; an empty one where there is none, or no JSON."""
+    empty = {"__kind__": _KIND, "wids_version": 1, "shardlist": []}
+    try:
+        content = empty if data is None else json.loads(data)
+    except ValueError:
+        return empty
+    if isinstance(content, dict) and isinstance(content.get("shardlist"), list):
+        return {"__kind__": _KIND, "wids_version": 1} | content
+    raise IndexFormatError(
+        f"{shown(url)}: must be a manifest of kind {_KIND} to be added to, got other JSON. "
+        "Move it away, or write elsewhere with --output."
+    )
+
+
+def _name(item: Any) -> str:
+    return str(item.get("url", "")) if isinstance(item, dict) else ""
+
+
+def _place(name: str, url: str) -> str:
+    """One name for the shard that a manifest at `url` calls `name`."""
+    place = _resolved(name, url)
+    return os.path.abspath(locate(place).path) if is_local(place) else shown(place)
+
+
+def _item(known: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    counted = {"nsamples": entry.num_samples, "filesize": entry.num_bytes}
+    unchanged = all(known.get(field, value) == value for field, value in counted.items())
+    kept = {field: value for field, value in known.items() if field != "checksums"} if unchanged else {}
+    return {"url": known["url"]} | kept | counted | ({"checksums": _CHECKSUMS} if entry.has_checksums else {})
