@@ -5,21 +5,19 @@ Out: `x.idx` beside each `x.tar`, DALI's v1.2, and one `index.json` a folder wit
 """
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from streamaug.cli.source import add_source, storage_options
-from streamaug.errors import IndexFormatError
 from streamaug.storage import Storage
 from streamaug.storage.checksum import checksums_url, crc32c, write_checksums
 from streamaug.storage.index import write_index
-from streamaug.storage.manifest import NAMES, Entry, parse
-from streamaug.storage.manifest import write as write_manifest
+from streamaug.storage.manifest import NAMES, Entry, merge
 from streamaug.storage.parallel import in_parallel
 from streamaug.storage.scan import scan
 from streamaug.storage.tar import Member, Seekable
-from streamaug.storage.urls import beside, expand, index_url, is_local, last_component, locate
+from streamaug.storage.urls import beside, expand, index_url, is_local, last_component, locate, shown
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +32,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the index files and the manifests."""
     storage = Storage(storage_options(arguments))
-    urls = expand(arguments.shards)
+    urls = list(dict.fromkeys(expand(arguments.shards)))
     place = _Place(storage, arguments.output)
-    entries: dict[str, list[Entry]] = {}
+    _check_apart(place, urls)
+    entries: dict[str, list[Entry]] = {beside(url, NAMES[0]): [] for url in urls}
+    for manifest in entries:
+        place.merged(manifest, [])  # an error before hours of reading, and before anything is written
     for entry in _indexed(place, urls, checksum=arguments.checksum):
-        entries.setdefault(beside(entry.url, ""), []).append(entry)
-    for folder, found in entries.items():
-        place.write(beside(folder, NAMES[0]), write_manifest(_merged(place, beside(folder, NAMES[0]), found)))
+        entries[beside(entry.url, NAMES[0])].append(entry)
+    for manifest, found in entries.items():
+        place.write(manifest, place.merged(manifest, found))
     total = [entry for found in entries.values() for entry in found]
     samples, size = sum(entry.num_samples for entry in total), sum(entry.num_bytes for entry in total)
     print(f"{len(total)} shards, {samples} samples, {size} bytes")
@@ -60,10 +61,27 @@ class _Place:
     def write(self, url: str, text: str) -> None:
         self.storage.write(self.of(url), text.encode("utf-8", "surrogateescape"))
 
+    def merged(self, manifest: str, found: Sequence[Entry]) -> str:
+        """The text of a manifest with the new entries in it, beside what else it says."""
+        return merge(self.storage.read_all(self.of(manifest)), self.of(manifest), found)
+
     def remove(self, url: str) -> None:
         """Delete a local file, if there is one; in a store, the manifest says that it does not count."""
         if is_local(self.of(url)):
             Path(locate(self.of(url)).path).unlink(missing_ok=True)
+
+
+def _check_apart(place: _Place, urls: Sequence[str]) -> None:
+    """A ValueError, if two shards would share one index file."""
+    seen: dict[str, str] = {}
+    for url in urls:
+        target = place.of(index_url(url))
+        first = seen.setdefault(target, url)
+        if first != url:
+            raise ValueError(
+                f"shards: each must have an index file of its own, got {shown(target)} for {shown(first)} and "
+                f"{shown(url)}. Write to one --output for each folder of shards, or beside the shards."
+            )
 
 
 def _indexed(place: _Place, urls: list[str], *, checksum: bool) -> Iterator[Entry]:
@@ -85,15 +103,3 @@ def _indexed(place: _Place, urls: list[str], *, checksum: bool) -> Iterator[Entr
 def _add_checksum(sums: dict[int, int], member: Member, file: Seekable) -> None:
     file.seek(member.offset)
     sums[member.offset] = crc32c(file.read(member.size))
-
-
-def _merged(place: _Place, url: str, found: Iterable[Entry]) -> list[Entry]:
-    """The new entries, and those of the manifest that is there already for other shards of the folder."""
-    data = place.storage.read_all(place.of(url))
-    try:
-        old = None if data is None else parse(data, url)
-    except IndexFormatError:
-        old = None
-    merged = {last_component(entry.url): entry for entry in old or ()}
-    merged |= {last_component(entry.url): entry for entry in found}
-    return [merged[name] for name in sorted(merged)]

@@ -7,6 +7,7 @@ In and out: the `wids-shard-index-v1` JSON of webdataset, written by `streamaug 
 import json
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from streamaug.errors import IndexFormatError
@@ -82,7 +83,8 @@ def _resolved(name: str, url: str) -> str:
 
 def write(entries: Iterable[Entry]) -> str:
     """The manifest of shards that lie beside it, as JSON text."""
-    return merge(None, "", entries)
+    shardlist = [_item({"url": last_component(entry.url)}, entry) for entry in entries]
+    return json.dumps({"__kind__": _KIND, "wids_version": 1, "shardlist": shardlist}, indent=1) + "\n"
 
 
 def merge(data: bytes | None, url: str, entries: Iterable[Entry]) -> str:
@@ -102,10 +104,10 @@ def merge(data: bytes | None, url: str, entries: Iterable[Entry]) -> str:
     content = _wids(data, url)
     items = list(content["shardlist"])
     is_sorted = items == sorted(items, key=_name)
-    found = {_place(name, url): number for number, item in enumerate(items) if (name := _name(item))}
+    found = {_place(_resolved(_name(item), url)): number for number, item in enumerate(items) if _name(item)}
     for entry in entries:
         name = last_component(entry.url)
-        number = found.get(_place(name, url), found.get(_place(entry.url, url)))
+        number = found.get(_place(beside(url, name)), found.get(_place(entry.url)))
         if number is None:
             items.append(_item({"url": name}, entry))
         else:
@@ -134,14 +136,13 @@ def _name(item: Any) -> str:
     return str(item.get("url", "")) if isinstance(item, dict) else ""
 
 
-def _place(name: str, url: str) -> str:
-    """One name for the shard that a manifest at `url` calls `name`."""
-    place = _resolved(name, url)
-    return os.path.abspath(locate(place).path) if is_local(place) else shown(place)
+def _place(url: str) -> str:
+    """One name for a shard, however its path is written."""
+    return os.path.normpath(Path(locate(url).path).absolute()) if is_local(url) else shown(url)
 
 
 def _item(known: dict[str, Any], entry: Entry) -> dict[str, Any]:
     counted = {"nsamples": entry.num_samples, "filesize": entry.num_bytes}
-    unchanged = all(known.get(field, value) == value for field, value in counted.items())
+    unchanged = all(known.get(field, value) in (value, -1) for field, value in counted.items())
     kept = {field: value for field, value in known.items() if field != "checksums"} if unchanged else {}
     return {"url": known["url"]} | kept | counted | ({"checksums": _CHECKSUMS} if entry.has_checksums else {})

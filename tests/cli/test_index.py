@@ -95,3 +95,75 @@ def test_the_installed_command_runs(folder):
     done = subprocess.run([command, "index", folder / "x-000.tar"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("1 shards, 4 samples")
+
+
+def test_what_a_manifest_says_of_other_shards_stays_as_it_is(folder):
+    (folder / "sub").mkdir()
+    others = [
+        {"url": "sub/x-000.tar", "nsamples": 7, "md5sum": "abc"},
+        {"url": "s3://bucket/a.tar", "nsamples": 3, "filesize": -1, "mine": [1, None]},
+        "no item at all",
+    ]
+    (folder / "index.json").write_text(
+        json.dumps({"name": "mine", "__kind__": "wids-shard-index-v1", "wids_version": 2, "shardlist": others})
+    )
+    assert main(["index", str(folder / "x-{000..001}.tar")]) == 0
+    content = json.loads((folder / "index.json").read_text())
+    assert content["shardlist"][:3] == others
+    assert [(s["url"], s["nsamples"]) for s in content["shardlist"][3:]] == [("x-000.tar", 4), ("x-001.tar", 5)]
+    assert {name: content[name] for name in content if name != "shardlist"} == {
+        "name": "mine",
+        "__kind__": "wids-shard-index-v1",
+        "wids_version": 2,
+    }
+
+
+@pytest.mark.parametrize("name", ["x-001.tar", "./x-001.tar", "{folder}/x-001.tar", "file://{folder}/x-001.tar"])
+def test_a_shard_that_is_listed_already_is_updated_in_its_place(folder, name, monkeypatch):
+    url = name.format(folder=folder)
+    size = (folder / "x-001.tar").stat().st_size
+    listed = [{"url": url, "nsamples": 5, "filesize": size, "md5sum": "abc"}, {"url": "a.tar", "nsamples": 1}]
+    (folder / "index.json").write_text(json.dumps({"shardlist": listed}))
+    monkeypatch.chdir(folder)
+    assert main(["index", "x-001.tar", "--checksum"]) == 0
+    now = [listed[0] | {"checksums": "crc32c"}, listed[1]]
+    assert json.loads((folder / "index.json").read_text())["shardlist"] == now
+    write_tar(folder / "x-001.tar", pairs(9))
+    assert main(["index", "x-001.tar"]) == 0
+    now[0] = {"url": url, "nsamples": 9, "filesize": (folder / "x-001.tar").stat().st_size}
+    assert json.loads((folder / "index.json").read_text())["shardlist"] == now
+
+
+@pytest.mark.parametrize("content", ['{"files": ["a"]}', "[1]", '{"shard_lengths": [1], "filenames": ["a.tar"]}'])
+def test_a_file_of_the_name_that_is_no_such_manifest_is_left_alone(folder, capsys, content):
+    (folder / "index.json").write_text(content)
+    assert main(["index", str(folder / "x-{000..002}.tar")]) == 1
+    assert "index.json: must be a manifest" in capsys.readouterr().err
+    assert (folder / "index.json").read_text() == content
+    assert not list(folder.glob("*.idx"))
+
+
+def test_a_folder_of_the_same_name_inside_is_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "d").mkdir()
+    write_tar(tmp_path / "d/x.tar", pairs(3))
+    (tmp_path / "d/index.json").write_text(json.dumps({"shardlist": [{"url": "d/x.tar", "nsamples": 8}]}))
+    monkeypatch.chdir(tmp_path)
+    assert main(["index", "d/x.tar"]) == 0
+    shardlist = json.loads((tmp_path / "d/index.json").read_text())["shardlist"]
+    assert [(s["url"], s["nsamples"]) for s in shardlist] == [("d/x.tar", 8), ("x.tar", 3)]
+
+
+def test_shards_that_would_share_an_index_file_are_refused_before_anything_is_written(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_tar(tmp_path / name / "x.tar", pairs(3))
+    output = tmp_path / "out"
+    assert main(["index", "--output", str(output), str(tmp_path / "{a,b}/x.tar")]) == 2
+    assert f"got {output / 'x.idx'} for {tmp_path / 'a/x.tar'} and {tmp_path / 'b/x.tar'}" in capsys.readouterr().err
+    assert not output.exists()
+    assert main(["index", str(tmp_path / "{a,b}/x.tar")]) == 0
+
+
+def test_a_shard_that_is_named_twice_counts_once(folder, capsys):
+    assert main(["index", *[str(folder / "x-000.tar")] * 2]) == 0
+    assert capsys.readouterr().out.startswith("1 shards, 4 samples")
