@@ -103,6 +103,11 @@ class BalancedOrder:
         own = self.sample_ids(epoch, np.array([position], np.int64))
         return self._members[int(self._class_of[own[0]])]
 
+    def dataset_ids(self, epoch: int, position: int) -> range:
+        """All samples of the dataset that a position takes from: every one there is."""
+        del epoch, position
+        return range(self.num_samples)
+
     def _class_order(self, epoch: int, number: int) -> Int64Array:
         """The order of the classes in one round of K positions."""
         return self._shuffled(self.seed, epoch, -1, number, self.num_classes)

@@ -69,10 +69,19 @@ class EncodedBatch:
 
 
 class Problem(NamedTuple):
-    """Why a sample cannot be used, and the error that says so when bad samples are errors."""
+    """Why a sample cannot be used.
+
+    Attributes:
+        reason: One line, to go on after "it must be usable, but".
+        error: What says so when bad samples are errors.
+        component: The component that is to blame; None: the image.
+        lasting: Whether the sample's bytes alone decide, so that it is bad in every epoch and for every stage.
+    """
 
     reason: str
     error: type[BadSampleError]
+    component: str | None = None
+    lasting: bool = False
 
 
 #: Given a batch and its bad rows, the batch with stand-ins in those rows, or the error.

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 Encoded = bytes | bytearray | memoryview
 
-#: Larger images are refused: three bytes a pixel, so 1.5 GB decoded.
-MAX_PIXELS = 1 << 29
+#: Larger images are refused, as Pillow refuses them: 2 · Image.MAX_IMAGE_PIXELS, 0.5 GB decoded.
+MAX_PIXELS = 178_956_970
 #: How far from the end the end marker of a JPEG or PNG may lie; some writers pad.
 TAIL = 64
 
@@ -38,6 +38,11 @@ class Header(NamedTuple):
     orientation: int = 1
 
 
+def starts_at_front(data: Encoded) -> bool:
+    """Whether decoding any pixel begins with the first: not so in TIFF and JPEG 2000, whose tiles stand alone."""
+    return any(data[: len(magic)] == magic for magic in _IN_ORDER)
+
+
 class _MalformedError(Exception):
     """The reason why a header is refused."""
 
@@ -48,7 +53,8 @@ def inspect(data: Encoded, *, orientation: bool = False, max_pixels: int = MAX_P
     Args:
         data: The encoded image: JPEG, PNG, WebP, TIFF, JPEG 2000 or BMP.
         orientation: Whether to read a JPEG's EXIF orientation; otherwise it is 1.
-        max_pixels: Images with more pixels are refused.
+        max_pixels: Images with more pixels are refused; by default from where Pillow calls them decompression bombs, so
+            that `streamaug check --decode` and training agree.
 
     Returns:
         A `Header`, or one line that says what is wrong: unknown magic, a header that does not parse, a missing end
@@ -179,6 +185,7 @@ def _bmp(data: Encoded, _: bool) -> Header:
     return Header(abs(height), width)
 
 
+_IN_ORDER = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM")
 _FORMATS: tuple[tuple[bytes, Callable[[Encoded, bool], Header]], ...] = (
     (b"\xff\xd8\xff", _jpeg),
     (b"\x89PNG\r\n\x1a\n", _png),

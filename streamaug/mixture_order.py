@@ -141,6 +141,11 @@ class MixtureOrder:
         members: Int64Array = self._bases[i] + member.run_members(number, inner, wide=wide)
         return members
 
+    def dataset_ids(self, epoch: int, position: int) -> range:
+        """All samples of the dataset that a position takes from."""
+        which, _ = self._taken(epoch, checked_positions(self, np.array([position], np.int64)))
+        return range(int(self._bases[which[0]]), int(self._bases[which[0] + 1]))
+
     def _member_runs(
         self, epoch: int, lane: int, i: int, start: int, stop: int
     ) -> Iterator[tuple[Int64Array, Int64Array]]:

@@ -56,6 +56,9 @@ class Order(Protocol):
     def run_members(self, epoch: int, position: int, *, wide: bool = False) -> Int64Array:
         """The samples of a position's run; wide: and those around it."""
 
+    def dataset_ids(self, epoch: int, position: int) -> range:
+        """All samples of the dataset that a position takes from."""
+
 
 def checked_positions(order: Order, positions: Int64Array) -> Int64Array:
     """The positions as int64 (M,); IndexError if one is negative, or past the end of an order that drops its tail."""
@@ -229,6 +232,11 @@ class SampleOrder:
         base, length = self._lane_starts[lanes[0]], self._lane_lengths[lanes[0]]
         first, last = max(0, int(starts[0]) - more), min(int(stops[0]) + more, int(length))
         return self._ids(epoch, np.arange(base + first, base + last))
+
+    def dataset_ids(self, epoch: int, position: int) -> range:
+        """All samples of the dataset that a position takes from: every one there is."""
+        del epoch, position
+        return range(self.num_samples)
 
     def _lane_slots(self, places: Int64Array) -> tuple[Int64Array, Int64Array]:
         lanes: Int64Array = np.mod(places, self.lanes)

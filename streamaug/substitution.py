@@ -1,11 +1,10 @@
 """What becomes of a bad sample: an error that names it, or a deterministic stand-in, recorded.
 
-In: a batch and its bad rows. Out: the batch with those rows replaced by other samples of the same run, in an order that
-depends on seed, epoch and the bad sample alone; so every rank count and every replay chooses the same.
+In: a batch and its bad rows. Out: the batch with those rows replaced by other samples, in an order that depends on
+seed, epoch and the position alone (`stand_ins`); so every rank count and every replay chooses the same.
 """
 
 import dataclasses
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,15 +15,20 @@ import numpy as np
 from streamaug.batch import Encoded, EncodedBatch, Problem
 from streamaug.errors import BadSampleError
 from streamaug.order import Order
-from streamaug.random import Stream, uniform
+from streamaug.quarantine import Quarantine
 from streamaug.shards import ShardIndex, ShardSet
+from streamaug.stand_ins import StandIns
 from streamaug.storage.checksum import crc32c
+from streamaug.storage.urls import shown
 
 OnBadSample = Literal["raise", "substitute"]
 
 
 class Substitution:
     """Replaces bad samples, or refuses to.
+
+    Samples whose bytes alone make them bad are remembered, and are not read again as long as the process lives. That
+    changes no row: a candidate that is passed over and one that is tried in vain count as one attempt alike.
 
     Args:
         shards: The dataset.
@@ -34,7 +38,7 @@ class Substitution:
         quarantine: A JSON-lines file that each bad sample is appended to, or None.
 
     Raises:
-        ValueError: If a value is none of those.
+        ValueError: If a value is none of those, or the quarantine cannot be written to.
     """
 
     def __init__(
@@ -51,9 +55,11 @@ class Substitution:
         if max_bad_samples is not None and max_bad_samples < 0:
             raise ValueError(f"max_bad_samples: must be at least 0, got {max_bad_samples}. None sets no bound.")
         self._shards, self._order = shards, order
+        self._names = [alternatives[0] for alternatives in shards.components]
         self._mode, self._most = on_bad_sample, max_bad_samples
-        self._quarantine = None if quarantine is None else Path(quarantine)
+        self._quarantine = None if quarantine is None else Quarantine(quarantine)
         self._bad: set[int] = set()
+        self._lasting: dict[int, Problem] = {}
         self._lock = threading.Lock()
         self._index: tuple[int, ShardIndex] | None = None
 
@@ -63,24 +69,23 @@ class Substitution:
         return len(self._bad)
 
     def stand_in(self, epoch: int, position: int, attempt: int) -> int:
-        """The sample id that stands in at a position, attempt 0, 1, …: the others of its run, then those around it.
+        """The sample id that stands in at a position, attempt 0, 1, …: see `StandIns`.
 
         Raises:
             BadSampleError: If there is no further sample.
         """
-        own = self._order.sample_ids(epoch, np.array([position], np.int64))
-        others = np.setdiff1d(self._order.run_members(epoch, position), own)
-        number = attempt
-        if number >= len(others):
-            number -= len(others)
-            others = np.setdiff1d(self._order.run_members(epoch, position, wide=True), np.append(others, own))
-        if not 0 <= number < len(others):
-            raise BadSampleError(
-                f"stand_in: around position {position} there must be a usable sample, got none in {attempt} "
-                "attempts. Repair the shard, or read it in another order."
-            )
-        keys = uniform(self._order.seed, epoch, own, stream=Stream.STAND_IN, n=len(others))[0]
-        return int(others[np.argsort(keys, kind="stable")[number]])
+        return self._nth(StandIns(self._order, epoch, position), position, attempt)
+
+    def screen(self, batch: EncodedBatch, problems: Mapping[int, Problem]) -> EncodedBatch:
+        """`replace` for batches as they are read: rows known to be bad from earlier are replaced with the others.
+
+        Raises:
+            BadSampleError: As `replace` does.
+        """
+        if self._lasting:
+            ids = batch.origin.sample_ids.tolist()
+            problems = {row: self._lasting[one] for row, one in enumerate(ids) if one in self._lasting} | dict(problems)
+        return self.replace(batch, problems)
 
     def replace(self, batch: EncodedBatch, problems: Mapping[int, Problem]) -> EncodedBatch:
         """The batch with a stand-in in each bad row; rows whose stand-in is bad too come again with the next attempt.
@@ -109,13 +114,8 @@ class Substitution:
         ids, keys, substitute = origin.sample_ids.copy(), list(origin.keys), origin.is_substitute.copy()
         attempts = np.zeros(len(keys), np.int64) if batch.attempts is None else batch.attempts.copy()
         for row in rows:
-            while True:
-                ids[row] = self.stand_in(origin.epoch, int(origin.positions[row]), int(attempts[row]))
-                attempts[row] += 1
-                keys[row], columns, again = self._read(int(ids[row]))
-                if again is None:
-                    break
-                self._record(int(ids[row]), keys[row], origin.epoch, again)
+            position, attempt = int(origin.positions[row]), int(attempts[row])
+            ids[row], keys[row], columns, attempts[row] = self._usable(origin.epoch, position, attempt)
             data[row] = columns[0]
             for column, value in zip(extras.values(), columns[1:], strict=True):
                 column[row] = value
@@ -123,9 +123,31 @@ class Substitution:
         changed = dataclasses.replace(origin, sample_ids=ids, keys=tuple(keys), is_substitute=substitute)
         return EncodedBatch(data, extras, changed, attempts)
 
+    def _usable(self, epoch: int, position: int, attempt: int) -> tuple[int, str, list[Encoded], int]:
+        """The first stand-in from an attempt on that can be read: id, key and components, and the attempt after it."""
+        stand_ins = StandIns(self._order, epoch, position)
+        while True:
+            chosen = self._nth(stand_ins, position, attempt)
+            attempt += 1
+            if chosen in self._lasting:
+                continue
+            key, columns, problem = self._read(chosen)
+            if problem is None:
+                return chosen, key, columns, attempt
+            self._record(chosen, key, epoch, problem)
+
+    def _nth(self, stand_ins: StandIns, position: int, attempt: int) -> int:
+        chosen = stand_ins.nth(attempt)
+        if chosen is None:
+            raise BadSampleError(
+                f"stand_in: for position {position} the dataset must have a usable sample, got none in {attempt} "
+                "attempts, near it and far. Repair the shards: `streamaug check` lists what is wrong."
+            )
+        return chosen
+
     def _record(self, sample_id: int, key: str, epoch: int, problem: Problem) -> None:
-        shard = int(np.searchsorted(self._shards.starts, sample_id, side="right")) - 1
-        url = self._shards.shards[shard].url
+        shard = self._shard_of(sample_id)
+        url = shown(self._shards.shards[shard].url)
         where = f"sample {key!r} of shard {url}"
         if self._mode == "raise":
             raise problem.error(
@@ -134,17 +156,26 @@ class Substitution:
         with self._lock:
             new = sample_id not in self._bad
             self._bad.add(sample_id)
+            if problem.lasting:
+                self._lasting[sample_id] = problem
         if new and self._quarantine is not None:
-            index = self._load(shard)
-            offset = int(index.offsets[sample_id - int(self._shards.starts[shard]), 0])
+            offset = self._offset(shard, sample_id, problem.component)
             line = {"shard": url, "key": key, "offset": offset, "epoch": epoch, "reason": problem.reason}
-            with self._quarantine.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            self._quarantine.add(line)
         if self._most is not None and len(self._bad) > self._most:
             raise problem.error(
                 f"max_bad_samples: at most {self._most} samples may be bad, got {len(self._bad)}; the last is {where}: "
                 f"{problem.reason}. Repair the dataset, or allow more."
             )
+
+    def _offset(self, shard: int, sample_id: int, component: str | None) -> int | None:
+        """Where a component's bytes begin, else those of the sample's first component; None if it has none."""
+        offsets: list[int] = self._load(shard).offsets[sample_id - int(self._shards.starts[shard])].tolist()
+        wanted = offsets[0 if component is None else self._names.index(component)]
+        return wanted if wanted >= 0 else min((offset for offset in offsets if offset >= 0), default=None)
+
+    def _shard_of(self, sample_id: int) -> int:
+        return int(np.searchsorted(self._shards.starts, sample_id, side="right")) - 1
 
     def _load(self, shard: int) -> ShardIndex:
         with self._lock:
@@ -154,7 +185,7 @@ class Substitution:
 
     def _read(self, sample_id: int) -> tuple[str, list[Encoded], Problem | None]:
         """A sample's key and components, fetched at once, and what is wrong with them."""
-        shard = int(np.searchsorted(self._shards.starts, sample_id, side="right")) - 1
+        shard = self._shard_of(sample_id)
         index, row = self._load(shard), sample_id - int(self._shards.starts[shard])
         columns: list[Encoded] = []
         for number, alternatives in enumerate(self._shards.components):
@@ -169,9 +200,9 @@ class Substitution:
 
 def missing(alternatives: tuple[str, ...]) -> Problem:
     """The sample has no such component."""
-    return Problem(f"it has no component {' or '.join(alternatives)}", BadSampleError)
+    return Problem(f"it has no component {' or '.join(alternatives)}", BadSampleError, alternatives[0], lasting=True)
 
 
 def mismatch(name: str) -> Problem:
-    """The bytes are not those that the checksum was made of."""
-    return Problem(f"component {name} does not match its checksum", BadSampleError)
+    """The bytes are not those that the checksum was made of; not lasting, for they may have changed on their way."""
+    return Problem(f"component {name} does not match its checksum", BadSampleError, name)

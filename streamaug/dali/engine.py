@@ -44,6 +44,7 @@ class AugmentEngine:
         num_threads: DALI's threads; None: the usable cores, divided by LOCAL_WORLD_SIZE, and one more.
         prefetch: How many batches are under way at a time.
         annotations: How to read boxes and keypoints, if there are any.
+        num_classes: Labels must be below it; None: any class number will do.
 
     Raises:
         RecipeError: If an argument is none of these.
@@ -57,6 +58,7 @@ class AugmentEngine:
         num_threads: int | None = None,
         prefetch: int = 2,
         annotations: Annotations | None = None,
+        num_classes: int | None = None,
     ) -> None:
         if not isinstance(recipe, Recipe) and not callable(recipe):
             raise RecipeError(f"augment.recipe: must be a Recipe or a function epoch -> Recipe, got {recipe!r}.")
@@ -68,9 +70,11 @@ class AugmentEngine:
         self._device: int | None = resolve_device(device, warn=False)
         self._num_threads = num_threads or default_threads()
         self._prefetch = prefetch
-        self._annotations = annotations
+        self._annotations, self._num_classes = annotations, num_classes
         #: Boxes so far that reached beyond their image and were clipped to it.
         self.clipped_boxes = 0
+        #: How often so far DALI refused a batch, so that its pipeline had to be built anew.
+        self.recoveries = 0
         self._preparer: Preparer | None = None
         self._runner: Runner | None = None
         self._flight: deque[Job] = deque()
@@ -127,7 +131,9 @@ class AugmentEngine:
         epoch = batch.origin.epoch
         recipe = self._recipe if isinstance(self._recipe, Recipe) else self._recipe(epoch)
         if self._preparer is None or self._preparer.layout.recipe != recipe:
-            self._preparer = Preparer(Layout(recipe), self._annotations, turns=self._device is None)
+            self._preparer = Preparer(
+                Layout(recipe), self._annotations, turns=self._device is None, num_classes=self._num_classes
+            )
         return self._preparer.prepare(batch, replace)
 
     def _fits(self, job: Job) -> bool:
@@ -172,6 +178,7 @@ class AugmentEngine:
     def _recover(self, error: RuntimeError, intake: _Intake) -> None:
         """After DALI refused a batch: replace what it cannot decode, and start anew with all that was under way."""
         self._runner = None
+        self.recoveries += 1
         jobs, self._flight = list(self._flight), deque()
         found = False
         for job in jobs:

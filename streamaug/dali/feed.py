@@ -3,8 +3,7 @@
 In: an `EncodedBatch`. Out: a `Job`, which is kept until its batch is delivered, so that it can be run again.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -19,10 +18,9 @@ from streamaug.dali.layout import Layout
 from streamaug.dali.plan import Plan, Planner
 from streamaug.errors import BadSampleError, TargetError
 from streamaug.image_header import Header, inspect
+from streamaug.labels import parse_label
 from streamaug.ops.annotations import Annotations
 from streamaug.ops.base import Node
-
-_INTEGER = re.compile(rb"\s*[+-]?[0-9]{1,18}\s*")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,10 +58,19 @@ class Preparer:
         layout: The recipe's layout.
         annotations: How boxes and keypoints are read, if they are.
         turns: Whether samples may be resized lying on their side, see `Planner`.
+        num_classes: Labels must be below it; None: any class number will do.
     """
 
-    def __init__(self, layout: Layout, annotations: Annotations | None = None, *, turns: bool = True) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        annotations: Annotations | None = None,
+        *,
+        turns: bool = True,
+        num_classes: int | None = None,
+    ) -> None:
         self.layout = layout
+        self._num_classes = num_classes
         self.annotator = None if annotations is None else Annotator(annotations, layout)
         self._note_component = None if annotations is None else annotations.component
         self._planner = Planner(layout, turns=turns)
@@ -83,37 +90,38 @@ class Preparer:
             BadSampleError: As `replace` does.
         """
         turned = self.layout.recipe.apply_orientation
+        headers: list[Header | str] = [""] * len(batch.data)
+        rows: Iterable[int] = range(len(batch.data))
         while True:
-            headers = [inspect(data, orientation=turned) for data in batch.data]
-            targets, problems = _parse_targets(batch, self._note_component)
+            for row in rows:  # those that changed: many attempts may be needed, and the others stay as they are
+                headers[row] = inspect(batch.data[row], orientation=turned)
+            targets, problems = self._targets(batch)
             notes: list[Note] = []
             if self.annotator is not None:
                 notes, malformed = self.annotator.read(batch)
                 problems |= malformed
-            problems |= {row: Problem(h, BadSampleError) for row, h in enumerate(headers) if isinstance(h, str)}
+            for row, header in enumerate(headers):
+                if isinstance(header, str):
+                    problems[row] = Problem(header, BadSampleError, lasting=True)
             if not problems:
                 break
-            batch = replace(batch, problems)
+            batch, rows = replace(batch, problems), problems
         good = [header for header in headers if isinstance(header, Header)]
         plan = self._planner.plan(good, batch.origin, batch.attempts)
         wrap = import_module("nvidia.dali.tensors").TensorCPU  # what `external_source` would make of any buffer
         arrays = ([wrap(data) for data in batch.data], *plan.feeds.values())
         return Job(batch, self, good, plan, None if targets is None else torch.from_numpy(targets), notes, arrays)
 
-
-def _parse_targets(batch: EncodedBatch, notes: str | None) -> tuple[npt.NDArray[np.int64] | None, dict[int, Problem]]:
-    """The second component as integers (B,), and the rows where it is none; no label where that is the annotation."""
-    if not batch.extras or next(iter(batch.extras)) == notes:
-        return None, {}
-    name, values = next(iter(batch.extras.items()))
-    problems: dict[int, Problem] = {}
-    targets = np.zeros(len(values), np.int64)
-    for row, value in enumerate(values):
-        text = bytes(value)
-        if _INTEGER.fullmatch(text):
-            targets[row] = int(text)
-        else:
-            shown = text[:20].decode("ascii", "backslashreplace")
-            reason = f"its label, component {name!r}, must be an ASCII integer, got {shown!r}"
-            problems[row] = Problem(reason, TargetError)
-    return targets, problems
+    def _targets(self, batch: EncodedBatch) -> tuple[npt.NDArray[np.int64] | None, dict[int, Problem]]:
+        """The second component as class numbers (B,), and the rows where it is none; None where it is no label."""
+        if not batch.extras or next(iter(batch.extras)) == self._note_component:
+            return None, {}
+        name, values = next(iter(batch.extras.items()))
+        problems: dict[int, Problem] = {}
+        targets = np.zeros(len(values), np.int64)
+        for row, text in enumerate(values):
+            try:
+                targets[row] = parse_label(text, self._num_classes)
+            except ValueError as reason:
+                problems[row] = Problem(f"its label, component {name!r}, {reason}", TargetError, name)
+        return targets, problems

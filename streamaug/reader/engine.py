@@ -33,7 +33,7 @@ class BatchReader:
         shards: The dataset.
         order: Its order.
         share: This rank's share of it.
-        replace: What to do with rows that cannot be used.
+        replace: What to do with rows that cannot be used; it is shown every batch, and told what is wrong here.
     """
 
     def __init__(self, shards: ShardSet, order: Order, share: Share, replace: Replace) -> None:
@@ -66,7 +66,7 @@ class BatchReader:
             for number in range(epoch_pass.num_batches):
                 start = epoch_pass.start + number * share.global_batch
                 batch, problems = self._assemble(epoch_pass.epoch, start, prefetcher)
-                yield self._replace(batch, problems) if problems else batch
+                yield self._replace(batch, problems)
         finally:
             fetcher.close()
 

@@ -42,7 +42,12 @@ class Augmenter(Stage):
                 "Augmenter.source: must deliver encoded images, got an Augmenter. Put it all in one recipe."
             )
         self._engine = AugmentEngine(
-            recipe, device=device, num_threads=num_threads, prefetch=prefetch, annotations=annotations
+            recipe,
+            device=device,
+            num_threads=num_threads,
+            prefetch=prefetch,
+            annotations=annotations,
+            num_classes=self._reader.num_classes,
         )
 
     def _run(self, epoch_pass: EpochPass) -> Iterator[Batch]:

@@ -139,6 +139,11 @@ class Stage(IterDataPipe[Any]):
         """The epoch that the next `iter()` delivers."""
         return self._reader.epoch
 
+    @property
+    def num_bad_samples(self) -> int:
+        """Different bad samples that were replaced so far in this process, those of batches under way included."""
+        return self._reader.num_bad_samples
+
     def set_epoch(self, epoch: int) -> None:
         """Make the next `iter()` deliver an epoch: from its start, or from a loaded position if it is that epoch's."""
         self._reader.set_epoch(epoch)

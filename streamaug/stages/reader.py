@@ -34,12 +34,21 @@ class ShardReader(Stage):
         tail: "drop" leaves out what fills no global batch; "pad" repeats samples and marks them in `origin.is_padding`.
         rank: This process's number; None: torch.distributed's, else RANK of the environment, else 0.
         world_size: W, the number of processes; None likewise. Give both or neither.
-        on_bad_sample: "raise", or "substitute" another sample of the same run.
-        max_bad_samples: With "substitute", how many different bad samples a process bears; None: any number.
-        quarantine: A JSON-lines file to which shard, key, offset and reason of each bad sample are appended.
+        on_bad_sample: "raise", or "substitute" another sample: of the same run where one is usable, else from around
+            it, else from anywhere.
+        max_bad_samples: With "substitute", how many different bad samples this process bears; None: any number. Each
+            counts once, however often it is met, and each rank counts its own; a new process, resumed or not, begins
+            at 0. One more is an error, after the batches before it.
+        quarantine: A JSON-lines file to which shard, key, offset, epoch and reason of each bad sample are appended,
+            once a process. The offset is that of the component to blame, of the sample's first one if that is missing,
+            null if it has none. Ranks of a host may share a file; what cannot be written later is a warning.
+        num_classes: K; with it a label that `augment` reads, after any `map_samples`, is a bad sample (`TargetError`)
+            unless it is below K. Without it, a label out of range is found only by `mixup` or your loss, as an error
+            that a resumed run meets again. None: any label from 0 will do.
 
     Raises:
-        ValueError: If a value is out of its range, or an epoch has less than one global batch.
+        ValueError: If a value is out of its range, an epoch has less than one global batch, or the quarantine cannot be
+            appended to.
     """
 
     def __init__(
@@ -57,10 +66,17 @@ class ShardReader(Stage):
         on_bad_sample: Literal["raise", "substitute"] = "raise",
         max_bad_samples: int | None = None,
         quarantine: str | Path | None = None,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__(None)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"ShardReader.batch_size: must be an integer of at least 1, got {batch_size!r}. Try 256.")
+        if num_classes is not None and (
+            isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1
+        ):
+            raise ValueError(
+                f"ShardReader.num_classes: must be an integer of at least 1, got {num_classes!r}. None sets no bound."
+            )
         rank, world_size = resolve_ranks(rank, world_size)
         self._order: Order = shards.order(seed=seed, lanes=lanes, window=window, shuffle=shuffle, tail=tail)
         self._share = Share(batch_size, rank, world_size, interleaved=shuffle)
@@ -72,11 +88,13 @@ class ShardReader(Stage):
                 f'most {max(1, self._order.num_positions // world_size)}, or tail="pad".'
             )
         _warn_of_shared_lanes(self._order, world_size)
+        #: K as given; labels must be below it.
+        self.num_classes = num_classes
         self._shards = shards
         self._substitution = Substitution(
             shards, self._order, on_bad_sample=on_bad_sample, max_bad_samples=max_bad_samples, quarantine=quarantine
         )
-        self._engine = BatchReader(shards, self._order, self._share, self._substitution.replace)
+        self._engine = BatchReader(shards, self._order, self._share, self._substitution.screen)
         self._progress = Progress(self._order, shards.fingerprint, self._share.global_batch)
         self._active = ActivePass()
 
@@ -119,6 +137,11 @@ class ShardReader(Stage):
         """The epoch that the next `iter()` delivers."""
         return self._progress.epoch
 
+    @property
+    def num_bad_samples(self) -> int:
+        """Different bad samples that were replaced so far in this process, those of batches under way included."""
+        return self._substitution.num_bad
+
     def set_epoch(self, epoch: int) -> None:
         """Make the next `iter()` deliver an epoch: from its start, or from a loaded position if it is that epoch's."""
         self._progress.set_epoch(epoch)
@@ -140,8 +163,10 @@ class ShardReader(Stage):
     def stand_in(self, position: int, attempt: int) -> int:
         """The sample id that would stand in at a position of the epoch under way, attempt 0, 1, ….
 
+        First come the other samples of its run, then those around it, then some of the whole dataset.
+
         Raises:
-            BadSampleError: If the position's run has no further sample.
+            BadSampleError: If there is no further sample, or as many as are tried were asked for.
         """
         return self._substitution.stand_in(self._progress.state()["epoch"], position, attempt)
 

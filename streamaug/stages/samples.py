@@ -15,8 +15,8 @@ SampleFunction = Callable[[str, dict[str, bytes]], Mapping[str, Encoded] | None]
 class MapSamples(Stage):
     """Applies a function to the components of every sample but the image.
 
-    A rejected sample is replaced as a bad one is: by another of its run, in an order that depends on seed, epoch and
-    the rejected sample alone. So every rank has as many batches as before, and any number of ranks the same ones.
+    A rejected sample is replaced as a bad one is: by another of its run if one will do, in an order that depends on
+    seed, epoch and position alone. So every rank has as many batches as before, and any number of ranks the same ones.
     Rejection is no error, whatever `on_bad_sample` says; `origin.is_substitute` marks the row.
 
     Args:

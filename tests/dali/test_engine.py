@@ -109,13 +109,15 @@ def test_leaving_a_pass_leaves_the_engine_fit_for_the_next(jpegs):
 
 def test_labels_are_ascii_integers(jpegs):
     engine = AugmentEngine(recipes.imagenet_eval(size=16, resize=16), device="cpu")
-    labels = [b"7", b" 12\n", b"-3", b"999"]
+    labels = [b"7", b" 12\n", b"+3", b"999"]
     (batch,) = engine.run(encoded_batches(jpegs[:4], 4, labels=labels), refuse)
-    assert batch.targets.tolist() == [7, 12, -3, 999]
+    assert batch.targets.tolist() == [7, 12, 3, 999]
     assert batch.targets.dtype == torch.int64
     for wrong in (b"", b"cat", b"1.0", b"1_0", b"9" * 30, "٣".encode()):
         with pytest.raises(TargetError, match="ASCII integer"):
             list(engine.run(encoded_batches(jpegs[:4], 4, labels=[*labels[:3], wrong]), refuse))
+    with pytest.raises(TargetError, match="must not be negative, got -3"):
+        list(engine.run(encoded_batches(jpegs[:4], 4, labels=[*labels[:3], b"-3"]), refuse))
     (batch,) = engine.run(encoded_batches(jpegs[:4], 4), refuse)
     assert batch.targets is None
 

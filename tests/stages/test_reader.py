@@ -321,6 +321,8 @@ def test_stand_ins_are_other_samples_of_the_run(uneven):
     wide = one._order.run_members(0, 37, wide=True)
     further = [one.stand_in(37, attempt) for attempt in range(len(members) - 1, len(wide) - 1)]
     assert sorted([*picked, *further, own]) == sorted(wide.tolist())
-    for attempt in (-1, len(wide) - 1):
-        with pytest.raises(BadSampleError):
+    farther = [one.stand_in(37, attempt) for attempt in range(len(wide) - 1, 388)]
+    assert sorted([*picked, *further, *farther, own]) == list(range(389))
+    for attempt in (-1, 388):
+        with pytest.raises(BadSampleError, match="usable"):
             one.stand_in(37, attempt)
