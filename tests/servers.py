@@ -108,6 +108,8 @@ class _Proxy(BaseHTTPRequestHandler):
         for name, value in answer.getheaders():
             if name.lower() in ("transfer-encoding", "content-length", "connection", "server", "date"):
                 continue
+            if name.lower() in ("etag", "last-modified") and fault == "no tag":
+                continue
             self.send_header(name, f'"other-{number}"' if name.lower() == "etag" and fault == "etag" else value)
         length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
         self.send_header("Content-Length", length or "0")
@@ -145,7 +147,8 @@ class _Proxy(BaseHTTPRequestHandler):
 class Proxy:
     """A fault-injecting proxy; `fault(method, path, number)` names what happens to a request, None: nothing.
 
-    Faults: a status number, "reset before", "reset", "short", "stall", "drip", "ignore range", "etag", "wrong bytes".
+    Faults: a status number, "reset before", "reset", "short", "stall", "drip", "ignore range", "etag", "no tag",
+    "wrong bytes".
     """
 
     def __init__(self, upstream, fault=lambda method, path, number: None, stall_seconds=3.0):

@@ -258,3 +258,17 @@ def test_a_hundred_thousand_shards_open_with_one_read(tmp_path):
     assert shards.shards[99_999].num_samples == 1000 + 99_999 % 7
     assert [s.num_samples for s in shards.shards[-2:]] == [entry.num_samples for entry in entries[-2:]]
     assert held < 40e6
+
+
+def test_shards_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    """Listed the other way round they are another set, wherever both folders lie."""
+    for place in ("here", "there"):
+        for folder in ("a", "b"):
+            (tmp_path / place / folder).mkdir(parents=True)
+            write_tar(tmp_path / place / folder / "x.tar", pairs(3))
+    first, second, other = (
+        ShardSet.open([str(tmp_path / place / folder / "x.tar") for folder in folders]).fingerprint
+        for place, folders in (("here", "ab"), ("here", "ba"), ("there", "ab"))
+    )
+    assert first == other
+    assert first != second

@@ -1,8 +1,8 @@
 """AWS profile files, which obstore does not read: keys, region and endpoint of the profile in use.
 
 In: ~/.aws/config and ~/.aws/credentials, or the files that AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name, and
-AWS_PROFILE. Out: obstore's configuration, and a provider of keys where a profile's keys must be fetched (an assumed
-role, single sign-on, a process), which boto3 does. Nothing is kept, shown or logged.
+AWS_PROFILE. Out: region, endpoint, and a provider of keys: those that stand there, or those that must be fetched (an
+assumed role, single sign-on, a process), which boto3 does. Nothing is shown or logged.
 """
 
 import configparser
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
 #: Where one of these is set, AWS's tools take the keys from there and not from a profile.
 _BEFORE_PROFILES = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE")
-_KEYS = {
-    "aws_access_key_id": "access_key_id",
-    "aws_secret_access_key": "secret_access_key",
-    "aws_session_token": "session_token",
-}
 #: A profile with one of these has its keys fetched.
 _FETCHED = ("role_arn", "sso_session", "sso_start_url", "credential_process", "login_session")
 
@@ -33,18 +28,19 @@ class AwsProfile(NamedTuple):
     Attributes:
         region: Its region, "" if it names none.
         endpoint: The URL of its S3 service, "" if it names none.
-        keys: obstore's configuration of its static keys; empty where there are none.
-        provider: What fetches its keys; None where they are static or the environment has others.
+        provider: What gives its keys; None where it has none or the environment has others.
     """
 
     region: str
     endpoint: str
-    keys: dict[str, str]
     provider: "Callable[[], S3Credential] | None"
 
 
-def aws_profile() -> AwsProfile:
+def aws_profile(*, keys: bool) -> AwsProfile:
     """The profile in use: AWS_PROFILE's, or "default".
+
+    Args:
+        keys: Look for its keys too; without, a profile that does not exist is no error.
 
     Raises:
         RequestError: If AWS_PROFILE names one that no file has, or its keys need boto3, which is not installed.
@@ -53,22 +49,26 @@ def aws_profile() -> AwsProfile:
     name = os.environ.get("AWS_PROFILE") or "default"
     section = name if name == "default" else f"profile {name}"
     found = _section(config, section) | _section(credentials, name)
-    from_environment = any(os.environ.get(variable) for variable in _BEFORE_PROFILES)
-    if not found and os.environ.get("AWS_PROFILE") and not from_environment:
+    wanted = keys and not any(os.environ.get(variable) for variable in _BEFORE_PROFILES)
+    if not found and os.environ.get("AWS_PROFILE") and wanted:
         raise RequestError(f"AWS_PROFILE must name a profile of the AWS configuration files, got {name!r}")
     services = _section(config, f"services {found['services']}") if found.get("services") else {}
     endpoint = _nested(services.get("s3", "")).get("endpoint_url") or found.get("endpoint_url", "")
     if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         endpoint = ""
-    keys: dict[str, str] = {}
-    provider = None
-    if not from_environment:
-        how = next((setting for setting in _FETCHED if found.get(setting)), None)
-        if how is None:
-            keys = {ours: found[theirs] for theirs, ours in _KEYS.items() if found.get(theirs)}
-        else:
-            provider = _fetched(name, how)
-    return AwsProfile(found.get("region", ""), endpoint, keys if "access_key_id" in keys else {}, provider)
+    return AwsProfile(found.get("region", ""), endpoint, _provider(name, found) if wanted else None)
+
+
+def _provider(name: str, profile: dict[str, str]) -> "Callable[[], S3Credential] | None":
+    how = next((setting for setting in _FETCHED if profile.get(setting)), None)
+    if how is not None:
+        return _fetched(name, how)
+    access, secret = profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")
+    if not access or not secret:
+        return None
+    # As a provider, since obstore would add AWS_SESSION_TOKEN of the environment, which belongs to other keys.
+    token = profile.get("aws_session_token")
+    return lambda: {"access_key_id": access, "secret_access_key": secret, "token": token, "expires_at": None}
 
 
 def _parsed(variable: str, name: str) -> configparser.RawConfigParser:

@@ -14,6 +14,13 @@ from streamaug.storage.aws_profile import aws_profile
 from streamaug.storage.failures import RequestError
 from streamaug.storage.options import StorageOptions
 
+#: Where AWS's keys come from, profiles and the instance's own role apart.
+_AWS_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
 #: Names of one setting of Azure, in the order in which they count: obstore's own, then the command line's.
 _AZURE = {
     "account_name": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"),
@@ -44,20 +51,19 @@ def s3_settings(options: StorageOptions) -> dict[str, Any]:
     Raises:
         RequestError: If the profile that the environment names cannot be used.
     """
-    profile = aws_profile()
+    profile = aws_profile(keys=not options.anonymous)
     config: dict[str, Any] = {}
     arguments: dict[str, Any] = {"config": config}
     if options.anonymous:
         config["skip_signature"] = True
     elif profile.provider is not None:
         arguments["credential_provider"] = profile.provider
-    else:
-        config |= profile.keys
+    elif os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true" and not _first(_AWS_KEYS):
+        raise RequestError("no credentials of AWS in the environment, and AWS_EC2_METADATA_DISABLED forbids to ask")
     endpoint = options.endpoint or _first(("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
     region = options.region or _first(("AWS_REGION", "AWS_DEFAULT_REGION"))
-    for name, value in (("endpoint", endpoint or profile.endpoint), ("region", region or profile.region)):
-        if value:
-            config[name] = value
+    named = {"endpoint": endpoint or profile.endpoint, "region": region or profile.region}
+    config |= {name: value for name, value in named.items() if value}
     return arguments
 
 

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servers import http_proxy
 
 from streamaug.errors import StorageError
-from streamaug.storage import Storage, StorageOptions
-from streamaug.storage.cache import BlockCache, key_of
-from streamaug.storage.cached import CachedReader, Source
+from streamaug.storage.cache import BlockCache, block_name, key_of
+from streamaug.storage.locking import open_locked, unlock
 from streamaug.storage.options import CACHE_BLOCK
 
 KEY = key_of("s3://b/a.tar", 10, "etag")
@@ -181,32 +180,6 @@ def test_a_half_written_file_of_the_dead_goes_and_that_of_the_living_stays(tmp_p
     assert not living.path.exists()
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 3 MiB."""
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", tmp_path], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.decode().strip()}")
-    yield tmp_path
-    subprocess.run(["umount", tmp_path], check=True)
-
-
-def test_on_a_full_disk_reading_goes_on_with_one_warning(small_disk, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    data = bytes(block(0, 9 * CACHE_BLOCK + 123))
-    (folder / "a.tar").write_bytes(data)
-    with http_proxy(folder) as (_, base):
-        storage = Storage(StorageOptions(cache_dir=small_disk, deadline=5))
-        stops = [(start, min(len(data), start + 700_000)) for start in range(0, len(data), 700_000)]
-        with pytest.warns(UserWarning, match=r"cache_dir.*cannot be written") as caught:
-            got = [bytes(storage.read(f"{base}/a.tar", start, stop)) for start, stop in stops]
-        assert got == [data[start:stop] for start, stop in stops]
-        assert len(caught) == 1
-        assert bytes(storage.read(f"{base}/a.tar", 0, len(data))) == data
-
-
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cache_dir"):
@@ -224,116 +197,74 @@ def test_clear_leaves_nothing(tmp_path):
     assert read(cache, 1) == bytes(block(1))
 
 
-# --- through the storage ----------------------------------------------------------------------
+def test_a_fork_while_the_count_is_locked_keeps_no_lock(tmp_path):
+    """The child shares the open file, and must not hold its lock for as long as it lives."""
+    cache = BlockCache(tmp_path, LIMIT)
+    claim = cache.claim(block_name(KEY, 1))
+    with cache._counting():
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        cache.finish(claim, block(1))
+        cache.release(claim)
+        started = time.monotonic()
+        BlockCache(tmp_path, LIMIT).write(KEY, 0, block(0))
+        again = cache.claim(block_name(KEY, 1))
+        assert again is not None
+        cache.release(again)
+        assert time.monotonic() - started < 2
+        assert [read(cache, number) for number in range(2)] == [bytes(block(0)), bytes(block(1))]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
-@pytest.fixture
-def served(tmp_path):
-    (tmp_path / "files").mkdir()
-    data = bytes(block(0, 5 * CACHE_BLOCK + 4567))
-    (tmp_path / "files" / "a.tar").write_bytes(data)
-    with http_proxy(tmp_path / "files") as (proxy, base):
-        yield proxy, f"{base}/a.tar", data, StorageOptions(cache_dir=tmp_path / "cache", deadline=10)
+def test_a_lock_that_is_never_given_up_is_waited_for_no_longer_than_patience(tmp_path, monkeypatch):
+    """A job that was stopped must not stop the node."""
+    monkeypatch.setattr("streamaug.storage.cache._LOCK_SECONDS", 0.3)
+    cache = BlockCache(tmp_path, LIMIT)
+    stopped = open_locked(cache.folder / "lock", os.O_CREAT | os.O_RDWR)
+    started = time.monotonic()
+    with pytest.warns(UserWarning, match="locked for 0 s by another process"):
+        cache.write(KEY, 0, block(0))
+    assert 0.3 <= time.monotonic() - started < 2
+    assert not cache.keeps()
+    unlock(stopped)
 
 
-def test_each_byte_comes_over_the_wire_once_whoever_asks(served):
-    proxy, url, data, options = served
-    storage = Storage(options)
-    edges = sorted(np.random.default_rng(1).integers(0, len(data), 60).tolist())
-    asked = list(zip([0, *edges], [*edges, len(data)], strict=True)) * 2
-    with ThreadPoolExecutor(16) as pool:
-        got = list(pool.map(lambda r: bytes(storage.read(url, *r)), asked))
-    assert got == [data[a:b] for a, b in asked]
-    assert proxy.bytes == len(data)
-    assert bytes(Storage(options).read(url, 0, len(data))) == data
-    assert proxy.bytes == len(data)
+def test_one_claim_at_a_time_and_what_was_finished_is_there(tmp_path):
+    cache, other = BlockCache(tmp_path, LIMIT), BlockCache(tmp_path, LIMIT)
+    name = block_name(KEY, 3)
+    claim = cache.claim(name)
+    assert other.claim(name) is None
+    other.write(KEY, 3, block(4))
+    assert read(other, 3) is None
+    cache.finish(claim, block(3))
+    cache.release(claim)
+    assert read(other, 3) == bytes(block(3))
+    assert not list(cache.folder.joinpath("writing").iterdir())
+    given_up = cache.claim(block_name(KEY, 5))
+    cache.release(given_up)
+    assert other.claim(block_name(KEY, 5)) is not None
 
 
-def test_a_block_that_another_thread_finished_between_look_and_claim_is_not_fetched_again(tmp_path):
-    data = bytes(block(3, 2 * CACHE_BLOCK))
-    fetched = []
-
-    def fetch(start, stop):
-        fetched.append((start, stop))
-        return memoryview(data)[start:stop]
-
-    class Interleaved(BlockCache):
-        """Has another reader read the same, from first to last, right after the first look found nothing."""
-
-        looked = False
-
-        def read_into(self, *arguments):
-            found = super().read_into(*arguments)
-            if not self.looked:
-                self.looked = True
-                assert whole_of(reader) == data
-            return found
-
-    def whole_of(reader):
-        return bytes(reader.read(Source("a.tar", KEY, len(data), fetch), 0, len(data)))
-
-    reader = CachedReader(Interleaved(tmp_path, LIMIT), patience=5.0)
-    assert whole_of(reader) == data
-    assert fetched == [(0, len(data))]
+def test_a_lowered_limit_holds_from_the_start(tmp_path):
+    cache = BlockCache(tmp_path, LIMIT)
+    for number in range(7):
+        cache.write(KEY, number, block(number))
+    lower = BlockCache(tmp_path, 3 * CACHE_BLOCK)
+    lower.trim()
+    assert on_disk(tmp_path) <= 3 * CACHE_BLOCK
+    assert lower.used()[1] >= 1
 
 
-def test_another_version_is_another_entry(served, tmp_path):
-    _, url, data, options = served
-    assert bytes(Storage(options).read(url, 0, 100)) == data[:100]
-    (tmp_path / "files" / "a.tar").write_bytes(data[::-1])
-    os.utime(tmp_path / "files" / "a.tar", ns=(10**18, 10**18))
-    assert bytes(Storage(options).read(url, 0, 100)) == data[::-1][:100]
-
-
-def test_damaged_blocks_are_fetched_again(served, tmp_path):
-    proxy, url, data, options = served
-    Storage(options).read(url, 0, len(data))
-    for path in (tmp_path / "cache").rglob("*-[0-9]"):
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-    assert bytes(Storage(options).read(url, 10, len(data) - 10)) == data[10:-10]
-    assert proxy.bytes == 2 * len(data)
-    assert bytes(Storage(options).read(url, 10, len(data) - 10)) == data[10:-10]
-    assert proxy.bytes == 2 * len(data)
-
-
-def test_an_error_while_one_thread_fetches_frees_the_others(served):
-    proxy, url, data, options = served
-    proxy.fault = lambda method, path, number: 403 if method == "GET" and proxy.requests["GET"] == 1 else None
-    storage = Storage(options)
-
-    def attempt(_):
-        try:
-            return bytes(storage.read(url, 0, len(data))) == data
-        except StorageError:
-            return "error"
-
-    with ThreadPoolExecutor(8) as pool:
-        outcomes = list(pool.map(attempt, range(8), timeout=20))
-    assert outcomes.count("error") == 1
-    assert outcomes.count(True) == 7
-
-
-def test_two_jobs_share_a_cache_smaller_than_the_data(served, tmp_path):
-    _, url, _, _ = served
-    code = f"""
-import sys
-from streamaug.storage import Storage, StorageOptions
-options = StorageOptions(cache_dir={str(tmp_path / "cache")!r}, cache_limit={3 * CACHE_BLOCK}, deadline=20)
-data = open({str(tmp_path / "files" / "a.tar")!r}, "rb").read()
-storage = Storage(options)
-for i in range(40):
-    start = i * 97_003 % len(data)
-    stop = min(len(data), start + 900_000)
-    if bytes(storage.read({url!r}, start, stop)) != data[start:stop]:
-        sys.exit(3)
-"""
-    jobs = [subprocess.Popen([sys.executable, "-W", "error", "-c", code]) for _ in range(2)]
-    assert [job.wait(100) for job in jobs] == [0, 0]
-    assert on_disk(tmp_path / "cache") <= 3 * CACHE_BLOCK
-
-
-def test_a_limit_below_one_block_is_an_error_at_the_start(tmp_path):
-    with pytest.raises(ValueError, match=r"cache_limit.*one block"):
-        StorageOptions(cache_dir=tmp_path, cache_limit=CACHE_BLOCK)
+def test_folders_that_somebody_deletes_are_made_again(tmp_path):
+    cache = BlockCache(tmp_path, LIMIT)
+    cache.write(KEY, 0, block(0))
+    shutil.rmtree(tmp_path / "streamaug-blocks-v1")
+    for _ in range(3):
+        cache.write(KEY, 1, block(1))
+    assert read(cache, 0) is None
+    assert read(cache, 1) == bytes(block(1))

@@ -1,3 +1,4 @@
+import base64
 import json
 import logging
 import os
@@ -59,7 +60,31 @@ def test_keys_of_a_profile_are_used_as_aws_tools_use_them(stored, folder, monkey
     with pytest.raises(StorageError, match="credentials"):
         Storage(options).read(f"s3://bucket/some folder/{NAMES[0]}", 0, 10)
     monkeypatch.setenv("AWS_PROFILE", "t")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of other keys")
     check_bytes(Storage(options), "s3://bucket/some folder/", folder, 2)
+
+
+def test_unsigned_requests_need_no_profile(folder, tmp_path, monkeypatch, profiles):
+    profiles("[default]\nregion = us-east-1\n")
+    monkeypatch.setenv("AWS_PROFILE", "absent")
+    (tmp_path / "bucket" / "some folder").mkdir(parents=True)
+    for name in NAMES:
+        (tmp_path / "bucket" / "some folder" / name).write_bytes((folder / name).read_bytes())
+    with http_proxy(tmp_path) as (proxy, base):
+        options = StorageOptions(endpoint=base, region="us-east-1", anonymous=True, deadline=5)
+        check_bytes(Storage(options), "s3://bucket/some folder/", folder, 2)
+        assert set(proxy.authorizations) == {""}
+
+
+def test_user_and_password_of_a_url_are_sent_and_certificates_are_read(folder, tmp_path, monkeypatch):
+    with http_proxy(folder) as (proxy, base):
+        storage = Storage(StorageOptions(deadline=5))
+        url = f"{base.replace('//', '//me:pass%21@')}/{NAMES[0]}"
+        assert bytes(storage.read(url, 0, 10)) == (folder / NAMES[0]).read_bytes()[:10]
+        assert list(proxy.authorizations) == ["Basic " + base64.b64encode(b"me:pass!").decode()]
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "absent.pem"))
+        with pytest.raises(StorageError, match=r"absent\.pem"):
+            Storage(StorageOptions()).read(url, 0, 10)
 
 
 @pytest.mark.parametrize("where", ["profile", "services"])
@@ -230,6 +255,13 @@ def test_the_login_of_azures_command_line_is_used(folder, tmp_path, no_azure):
         storage = Storage(StorageOptions(endpoint=base, deadline=5))
         assert bytes(storage.read(f"az://box/{NAMES[0]}", 0, 100)) == (folder / NAMES[0]).read_bytes()[:100]
         assert dict(proxy.authorizations) == {"Bearer planted-token": 1}
+
+
+def test_a_machine_that_must_not_ask_for_a_role_is_told_so_at_once(monkeypatch, profiles):
+    profiles("[default]\nregion = us-east-1\n")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(StorageError, match=r"1 tries.*AWS_EC2_METADATA_DISABLED"):
+        Storage(StorageOptions()).read("s3://bucket/a.tar", 0, 10)
 
 
 def test_a_malformed_connection_string_is_an_error_that_does_not_quote_it(no_azure):

@@ -1,6 +1,12 @@
+import json
 import pickle
+import shutil
+import signal
 import subprocess
 import sys
+import time
+import urllib.parse
+from pathlib import Path
 
 import pytest
 from remote_shards import NAMES, check_bytes
@@ -129,3 +135,96 @@ def test_a_stale_index_of_a_remote_shard_is_an_error(folder, tmp_path, label):
     write_tar(tmp_path / "a.tar", [*pairs(20)[:-1], (pairs(20)[-1][0], label)])
     with http_proxy(tmp_path) as (_, base), pytest.raises(ShardError, match=r"a\.idx: must fit .*a\.tar"):
         ShardSet.open(base + "/a.tar").index(0)
+
+
+def test_three_hundred_signed_urls_share_a_few_connections(folder):
+    """Each is a store of its own to obstore, which would keep its connections for ever."""
+    data = (folder / NAMES[0]).read_bytes()
+    with http_proxy(folder) as (_, base):
+        storage = Storage(StorageOptions(deadline=10))
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for number in range(300):
+            url = f"{base}/{NAMES[0]}?X-Amz-Signature={number}"
+            assert bytes(storage.read(url, number, 100 + number)) == data[number : 100 + number]
+        assert len(list(Path("/proc/self/fd").iterdir())) - before < 3 * 64 + 20  # this process serves them too
+
+
+def test_a_server_with_neither_head_nor_ranges_works(folder):
+    data = (folder / NAMES[0]).read_bytes()
+    with http_proxy(folder, lambda method, path, number: 405 if method == "HEAD" else "ignore range") as (_, base):
+        storage = Storage(StorageOptions(deadline=10))
+        assert storage.size(f"{base}/{NAMES[0]}") == len(data)
+        with pytest.warns(UserWarning, match="range"):
+            assert bytes(storage.read(f"{base}/{NAMES[0]}", 10, 1000)) == data[10:1000]
+
+
+def test_a_page_where_nothing_is_counts_as_nothing(folder, tmp_path):
+    """Some web servers answer so, with status 200."""
+    shutil.copy(folder / NAMES[0], tmp_path / "a.tar")
+    for name in ("index.json", "shardindex.json", "_info.json", "info.json", "a.idx", "a.crc32c"):
+        (tmp_path / name).write_text("<!doctype html><html></html>")
+    with http_proxy(tmp_path) as (_, base):
+        shards = ShardSet.open(f"{base}/a.tar")
+        assert shards.num_samples == 60
+        assert shards.index(0).offsets.shape == (60, 2)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/some folder//x-000000.tar", "http://127.0.0.1:9/some//x-000000.tar"])
+def test_a_name_with_an_empty_part_is_an_error_at_once(url):
+    started = time.monotonic()
+    with pytest.raises(StorageError, match=r"x-000000\.tar.*empty part"):
+        Storage(StorageOptions()).read(url, 0, 10)
+    assert time.monotonic() - started < 1
+
+
+def test_names_with_letters_that_urls_encode_find_their_companions(folder, tmp_path):
+    for name in ("x#1%.tar", "x?1 ü.tar"):
+        shutil.copy(folder / NAMES[0], tmp_path / name)
+        main(["index", str(tmp_path / name), "--checksum"])
+    with http_proxy(tmp_path) as (proxy, base):
+        shards = ShardSet.open([f"{base}/{urllib.parse.quote(name)}" for name in ("x#1%.tar", "x?1 ü.tar")])
+        assert dict(proxy.requests) == {"GET": 1}
+        assert [shards.index(number).checksums is not None for number in range(2)] == [True, True]
+        assert proxy.bytes < 200_000
+
+
+def test_what_is_shown_of_a_shard_holds_no_secret(folder, tmp_path):
+    shutil.copy(folder / NAMES[0], tmp_path / "a.tar")
+    with http_proxy(tmp_path) as (_, base):
+        shards = ShardSet.open(base.replace("//", "//me:planted@") + "/a.tar?X-Amz-Signature=planted")
+    text = repr(shards) + repr(shards.shards[0]) + repr(shards.shards[:1]) + shards.fingerprint
+    assert "planted" not in text
+    assert "a.tar" in text
+    entry = {"url": "https://h/x.tar?sig=planted", "nsamples": -1}
+    (tmp_path / "index.json").write_text(json.dumps({"__kind__": "wids-shard-index-v1", "shardlist": [entry]}))
+    with pytest.raises(ShardError, match="negative") as caught:
+        ShardSet.open(str(tmp_path / "index.json"))
+    assert "planted" not in str(caught.value)
+
+
+def test_a_companion_that_the_manifest_promises_must_be_there(folder, tmp_path):
+    shutil.copy(folder / NAMES[0], tmp_path / "a.tar")
+    main(["index", str(tmp_path / "a.tar"), "--checksum"])
+    assert ShardSet.open(str(tmp_path / "a.tar")).index(0).checksums is not None
+    (tmp_path / "a.crc32c").unlink()
+    with pytest.raises(ShardError, match=r"a\.crc32c: must be there.*manifest"):
+        ShardSet.open(str(tmp_path / "a.tar")).index(0)
+    (tmp_path / "index.json").unlink()
+    assert ShardSet.open(str(tmp_path / "a.tar")).index(0).checksums is None
+
+
+@pytest.mark.parametrize("fault", ["stall", 500])
+def test_interrupting_while_a_set_is_opened_ends_at_once(folder, fault):
+    """With the default deadline of minutes."""
+    code = "import sys, streamaug; print('ready', flush=True); streamaug.ShardSet.open(sys.argv[1])"
+    with http_proxy(folder, lambda method, path, number: fault, stall_seconds=20.0) as (_, base):
+        command = [sys.executable, "-c", code, base + "/x-{000000..000002}.tar"]
+        job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        job.stdout.readline()
+        time.sleep(1.0)
+        job.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        _, errors = job.communicate(timeout=30)
+        assert time.monotonic() - started < 5
+        assert job.returncode == -signal.SIGINT
+        assert b"KeyboardInterrupt" in errors
