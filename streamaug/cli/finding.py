@@ -65,6 +65,7 @@ class Inspection:
         num_samples: Samples that were read.
         is_whole: Whether the shard was read to its end.
         has_index: Whether there is an index file, and it lists the samples that were read.
+        has_checksums: Whether a companion of checksums lies beside it; None where that is not known.
         findings: What is wrong with it.
         digests: 64 bits of each key's hash, uint64, sorted, each once.
     """
@@ -74,6 +75,7 @@ class Inspection:
     num_samples: int = 0
     is_whole: bool = False
     has_index: bool = False
+    has_checksums: bool | None = None
     findings: list[Finding] = field(default_factory=list)
     digests: UInt64Array = field(default_factory=lambda: np.zeros(0, np.uint64))
 
@@ -201,13 +203,13 @@ class ShardInspector:
     def _check_checksums(self, result: Inspection, seen: "_Seen") -> None:
         """Compare the checksums, where there are any, with those of what was read."""
         place = checksums_url(result.url)
-        if not result.has_index:
-            if self._storage.read_head(place, 1) is not None:
-                what = f"no checksum could be compared: {shown(place)} must have an index beside it that fits the shard"
-                result.add("checksum", f"{what}, got none. Write both with `streamaug index --checksum`.")
-            return
-        stored = self._storage.read_all(place)
+        stored = self._storage.read_all(place) if result.has_index else self._storage.read_head(place, 1)
+        result.has_checksums = stored is not None
         if stored is None:
+            return
+        if not result.has_index:
+            what = f"no checksum could be compared: {shown(place)} must have an index beside it that fits the shard"
+            result.add("checksum", f"{what}, got none. Write both with `streamaug index --checksum`.")
             return
         known = read_checksums(stored.decode("ascii", "replace"), place, seen.index, seen.listed)
         for sample, stated, found in zip(seen.listed, known, seen.sums, strict=True):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from streamaug.cli.finding import Finding, Inspection
 from streamaug.errors import IndexFormatError, StorageError
 from streamaug.storage import Storage
+from streamaug.storage.checksum import checksums_url
 from streamaug.storage.manifest import NAMES, Entry, parse
 from streamaug.storage.urls import beside, last_component, shown
 
@@ -18,7 +19,7 @@ def differences(storage: Storage, results: Sequence[Inspection]) -> Iterator[Fin
     folders: dict[str, list[Inspection]] = {}
     for result in results:
         if result.num_bytes >= 0:  # else it was not reached, and nothing beside it need be
-            folders.setdefault(beside(result.url, ""), []).append(result)
+            folders.setdefault(shown(beside(result.url, "")), []).append(result)
     for inside in folders.values():
         for name in NAMES:
             place = beside(inside[0].url, name)
@@ -47,3 +48,7 @@ def _compared(entries: Sequence[Entry], place: str, results: Sequence[Inspection
             if stated >= 0 and found >= 0 and stated != found:
                 message = f"{shown(place)} must say {found} {what}, got {stated}. Write it with `streamaug index`."
                 yield Finding("manifest", shown(result.url), None, None, message)
+        if entry.has_checksums and result.has_checksums is False:
+            what = f"{shown(checksums_url(result.url))} must be there, as {shown(place)} says, got none"
+            message = f"{what}. Copy it too, or write both with `streamaug index --checksum`."
+            yield Finding("manifest", shown(result.url), None, None, message)

@@ -262,6 +262,15 @@ def test_checksums_that_could_not_be_compared_are_found(folder, capsys, spoil):
     assert findings[-1]["message"].startswith(f"no checksum could be compared: {folder / 'x-1.crc32c'} must have an")
 
 
+def test_checksums_that_the_manifest_promises_and_nobody_copied_are_found(folder, capsys):
+    main(["index", str(folder / "x-{0..2}.tar"), "--checksum"])
+    (folder / "x-1.crc32c").unlink()
+    capsys.readouterr()
+    report = check(folder, capsys)
+    assert kinds(report) == [("manifest", "x-1.tar", None)]
+    assert report["findings"][0]["message"].startswith(f"{folder / 'x-1.crc32c'} must be there")
+
+
 def test_an_empty_shard_is_found(folder, capsys):
     write_tar(folder / "x-1.tar", [])
     report = check(folder, capsys)

@@ -1,0 +1,74 @@
+"""Commands as they are run: interrupted by Ctrl-C while a server stalls, and watched on a terminal or not."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from servers import http_proxy
+from tars import pairs, write_tar
+
+COMMAND = Path(sys.executable).with_name("streamaug")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(3):
+        write_tar(tmp_path / f"x-{number}.tar", pairs(5, start=5 * number))
+    return tmp_path
+
+
+def shards_only(method, path, number):
+    return "stall" if method == "GET" and path.endswith(".tar") else None
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["check", "--decode"], ["index"], ["index", "--checksum"]])
+def test_ctrl_c_ends_a_command_within_seconds_while_the_server_stalls(folder, arguments):
+    with http_proxy(folder, shards_only, stall_seconds=60.0) as (proxy, base):
+        command = [COMMAND, *arguments, f"{base}/x-{{0..2}}.tar"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 60.0
+        while proxy.faults["stall"] < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert proxy.faults["stall"] == 3
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=30)
+        assert time.monotonic() - began < 5.0
+    assert (process.returncode, out, error) == (130, "", f"streamaug {arguments[0]}: interrupted\n")
+
+
+def read_to_the_end(descriptor):
+    parts = []
+    try:
+        while part := os.read(descriptor, 4096):
+            parts.append(part)
+    except OSError:  # how Linux says that nobody has the terminal open any more
+        pass
+    return b"".join(parts).decode()
+
+
+@pytest.mark.parametrize(("command", "title"), [("check", "Checking"), ("index", "Indexing")])
+def test_a_bar_is_shown_on_a_terminal_and_nowhere_else(folder, command, title):
+    with http_proxy(folder, shards_only, stall_seconds=0.7) as (_, base):
+        arguments = [COMMAND, command, f"{base}/x-{{0..2}}.tar", "--concurrency", "1"]
+        if command == "index":
+            arguments += ["--output", folder / "out"]
+        plain = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=theirs, text=True)
+        os.close(theirs)
+        watched = read_to_the_end(ours)
+        out, _ = process.communicate(timeout=60)
+        os.close(ours)
+    assert plain.stderr == ""
+    assert title in watched
+    assert "3/3" in watched
+    assert out == plain.stdout
+    assert "3 shards, 15 samples" in out
