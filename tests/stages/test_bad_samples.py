@@ -48,7 +48,7 @@ def kinds(jpeg):
         "text": (b"this is not an image " * 20, b"1", "no image format"),
         "html": (b"<html>404</html>", b"1", "no image format"),
         "header only": (jpeg[:200], b"1", "end-of-image"),
-        "start marker only": (jpeg[:2], b"1", ""),
+        "start marker only": (jpeg[:2], b"1", "no image format"),
         "zeros": (bytes(5000), b"1", "no image format"),
         "noise": (bytes(range(7, 250)) * 20, b"1", "no image format"),
         "gif": (b"GIF89a" + bytes(300), b"1", "no image format"),
@@ -58,16 +58,17 @@ def kinds(jpeg):
         "no pixels": (resized_header(jpeg, 0, 0), b"1", "0×0"),
         "bomb": (resized_header(jpeg, 65500, 65500), b"1", "more than the limit"),
         "png bomb": (png[:16] + struct.pack(">II", 10**6, 10**6) + png[24:], b"1", "more than the limit"),
-        "damaged tables": (without_tables(jpeg), b"1", ""),
-        "no frame header": (jpeg[:2] + jpeg[-2:] + bytes(40) + b"\xff\xd9", b"1", ""),
-        "label of letters": (jpeg, b"cat", "label"),
-        "label empty": (jpeg, b"", "label"),
+        "damaged tables": (without_tables(jpeg), b"1", "DALI cannot decode it: Failed to decode"),
+        "no frame header": (jpeg[:2] + jpeg[-2:] + bytes(40) + b"\xff\xd9", b"1", "no frame header"),
+        "label of letters": (jpeg, b"cat", "label, component 'cls', must be an ASCII integer, got 'cat'"),
+        "label empty": (jpeg, b"", "label, component 'cls', must be an ASCII integer, got ''"),
+        "label negative": (jpeg, b"-1", "label, component 'cls', must not be negative, got -1"),
     }
 
 
 @pytest.fixture(scope="module")
 def planted(request, tmp_path_factory):
-    """Twenty kinds of corrupt sample among 500, real ones where they are at hand.
+    """Twenty-one kinds of corrupt sample among 500, real ones where they are at hand.
 
     Returns (url, clean url, {key: kind}, {kind: words of the reason}).
     """
@@ -131,6 +132,7 @@ def test_bad_samples_are_replaced_and_every_other_stays_bitwise(planted, tmp_pat
     assert {line["key"] for line in lines} >= delivered
     for line in lines:
         assert words[bad[line["key"]]] in line["reason"]
+        assert "pipeline" not in line["reason"]
         assert line["shard"].endswith(".tar")
         assert line["offset"] > 0
 
