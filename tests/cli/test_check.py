@@ -329,3 +329,12 @@ def test_what_is_kept_of_all_keys_is_eight_bytes_each(folder):
     inspector = ShardInspector(Storage(StorageOptions()), (("cls",),), decode=False, num_classes=None)
     kept = pickle.dumps(inspector.inspect(str(folder / "x-0.tar")).digests)
     assert len(kept) < 2000 * 8 + 500
+
+
+def test_keys_are_read_again_from_the_index_not_from_the_shard(folder, capsys):
+    write_tar(folder / "x-1.tar", samples(5, start=1))
+    main(["index", str(folder / "x-{0..2}.tar")])
+    capsys.readouterr()
+    with http_proxy(folder) as (proxy, base):
+        assert len(findings_of(capsys, base + "/x-{0..2}.tar")) == 4
+        assert proxy.bytes < 1.3 * sum(path.stat().st_size for path in folder.glob("*.tar"))

@@ -167,3 +167,12 @@ def test_shards_that_would_share_an_index_file_are_refused_before_anything_is_wr
 def test_a_shard_that_is_named_twice_counts_once(folder, capsys):
     assert main(["index", *[str(folder / "x-000.tar")] * 2]) == 0
     assert capsys.readouterr().out.startswith("1 shards, 4 samples")
+
+
+def test_a_manifest_elsewhere_is_updated_where_it_names_the_shard_itself(folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("out")
+    item = {"url": str(folder / "x-000.tar"), "nsamples": 4, "filesize": -1, "md5sum": "abc"}
+    (output / "index.json").write_text(json.dumps({"shardlist": [item]}))
+    assert main(["index", str(folder / "x-000.tar"), "--output", str(output)]) == 0
+    size = (folder / "x-000.tar").stat().st_size
+    assert json.loads((output / "index.json").read_text())["shardlist"] == [item | {"filesize": size}]
