@@ -39,7 +39,7 @@ class BatchReader:
     def __init__(self, shards: ShardSet, order: Order, share: Share, replace: Replace) -> None:
         self._shards, self._order, self._share, self._replace = shards, order, share, replace
         self._names = [alternatives[0] for alternatives in shards.components]
-        self._local = is_local(shards.shards[0].url)
+        self._local = all(is_local(shard.url) for shard in shards.shards)
         self._warned = False
 
     def read(self, epoch_pass: Pass) -> Iterator[EncodedBatch]:

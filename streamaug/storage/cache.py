@@ -5,21 +5,17 @@ serves what it cannot verify, and never holds more than its limit, files being w
 nothing to clean up: a block that is being fetched is a file locked by its process, and whoever can take that lock
 deletes it.
 
-Layout of the folder: `lock` holds the number of bytes in use (8 bytes, little-endian) and is locked to change it;
-`blocks/ab/<key>-<block>` are blocks with a footer; `writing/<key>-<block>` are blocks under way, empty until their
-bytes have come. Bytes are counted before they are written and discounted after they are deleted, so the count is never
-too low; making room counts anew.
+Layout of the folder: `blocks/ab/<key>-<block>` are blocks with a footer; `writing/<key>-<block>` are blocks under way,
+empty until their bytes have come; `lock` counts the bytes (`CacheSpace`).
 """
 
 import errno
 import hashlib
 import os
 import struct
-import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,16 +23,14 @@ import numpy as np
 from crc32c import crc32c
 
 from streamaug.errors import StorageError
-from streamaug.storage.locking import is_at, locked, open_locked, unlock
+from streamaug.storage.cache_space import CacheSpace
+from streamaug.storage.locking import is_at, open_locked, unlock
 from streamaug.storage.options import CACHE_BLOCK, CACHE_RESERVE
 
 _FOOTER = struct.Struct("<8sII")  # magic, CRC-32C, length
 _MAGIC = b"saugblk1"
-_COUNT = struct.Struct("<Q")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PAUSE_SECONDS = 60.0
-#: The count is locked for microseconds, and for seconds where room is made among a million blocks.
-_LOCK_SECONDS = 20.0
 #: A block's time of use is kept to this precision: one write of metadata a minute and block at most.
 _TOUCH_SECONDS = 60.0
 
@@ -68,9 +62,8 @@ class BlockCache:
 
     def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:
         self.folder = self.place(folder)
-        self._limit = limit - CACHE_RESERVE
+        self._space = CacheSpace(self.folder, limit - CACHE_RESERVE)
         self._paused_until = 0.0
-        self._threads = threading.Lock()
         try:
             self._make_folders()
         except OSError as error:
@@ -109,7 +102,8 @@ class BlockCache:
         finally:
             os.close(descriptor)
         if not sound:
-            self._discard(path)
+            with suppress(OSError):
+                self._space.discard(path)
             return False
         if not whole:
             target[:] = data[start:stop]
@@ -161,13 +155,9 @@ class BlockCache:
         size = len(data) + _FOOTER.size
         place = self._path(claim.name)
         try:
-            with self._counting() as count:
-                used = count.value
-                if used + size > self._limit:
-                    used = self._make_room(size)
-                if used + size > self._limit:
+            with self._space.reserved(size) as granted:
+                if not granted:
                     return
-                count.value = used + size
                 os.ftruncate(claim.descriptor, size)  # its final size, so that others count it whole
             _write_all(claim.descriptor, data, _FOOTER.pack(*_stamp(data)))
             place.parent.mkdir(exist_ok=True)
@@ -192,24 +182,24 @@ class BlockCache:
     def trim(self) -> None:
         """Delete the least recently used blocks that are beyond the limit, which may have been higher before."""
         try:
-            with self._counting() as count:
-                if count.value > self._limit:
-                    count.value = self._make_room(0)
+            self._space.trim()
         except OSError as error:
             self._pause(error)
 
     def used(self) -> tuple[int, int]:
         """Bytes and number of blocks held, counted from the files."""
-        files = [size for _, size, _ in self._files()]
-        return sum(files), len(files)
+        return self._space.held()
 
     def clear(self) -> None:
-        """Delete every block."""
-        with self._counting() as count:
-            under_way = self._under_way()
-            for _, _, path in list(self._files()):
-                path.unlink(missing_ok=True)
-            count.value = under_way
+        """Delete every block.
+
+        Raises:
+            StorageError: If the folder cannot be written.
+        """
+        try:
+            self._space.clear()
+        except OSError as error:
+            raise StorageError(f"{self.folder}: must be a folder that can be written: {error.strerror}.") from error
 
     def _make_folders(self) -> None:
         for name in ("blocks", "writing"):
@@ -217,12 +207,6 @@ class BlockCache:
 
     def _path(self, name: str) -> Path:
         return self.folder / "blocks" / name[:2] / name
-
-    def _discard(self, path: Path) -> None:
-        with suppress(OSError), self._counting() as count:
-            size = path.stat().st_size
-            path.unlink()
-            count.value = max(0, count.value - size)
 
     def _pause(self, error: OSError) -> None:
         if self._paused_until == 0.0:
@@ -233,71 +217,6 @@ class BlockCache:
                 stacklevel=4,
             )
         self._paused_until = time.monotonic() + _PAUSE_SECONDS
-
-    @contextmanager
-    def _counting(self) -> "Iterator[_Count]":
-        """The count of bytes, locked against every other process and thread."""
-        with self._threads, locked(self.folder / "lock", patience=_LOCK_SECONDS) as descriptor:
-            count = _Count(descriptor)
-            if not count.known:
-                count.value = self._under_way() + sum(size for _, size, _ in self._files())
-            yield count
-
-    def _make_room(self, size: int) -> int:
-        """Delete the least recently used blocks until `size` fits with a twentieth to spare; the bytes then in use."""
-        used = self._under_way()  # first: a block that is finished meanwhile is counted twice, and never missed
-        files = sorted(self._files())
-        used += sum(size for _, size, _ in files)
-        goal = self._limit - size - self._limit // 20
-        for _, freed, path in files:
-            if used <= goal:
-                break
-            path.unlink(missing_ok=True)
-            used -= freed
-        return used
-
-    def _files(self) -> Iterator[tuple[float, int, Path]]:
-        """Time of use, size and path of every block."""
-        for folder in (self.folder / "blocks").iterdir():
-            with suppress(OSError):
-                for entry in os.scandir(folder):
-                    with suppress(OSError):
-                        status = entry.stat()
-                        yield status.st_mtime, status.st_size, Path(entry.path)
-
-    def _under_way(self) -> int:
-        """Bytes of the files being written; those whose writer is gone are deleted."""
-        total = 0
-        for entry in os.scandir(self.folder / "writing"):
-            with suppress(OSError):
-                descriptor = open_locked(entry.path, os.O_RDONLY)
-                if descriptor is None:
-                    total += entry.stat().st_size
-                    continue
-                with suppress(OSError):
-                    if is_at(descriptor, entry.path):
-                        Path(entry.path).unlink()
-                unlock(descriptor)
-        return total
-
-
-class _Count:
-    """The number in the lock file."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        stored = os.pread(descriptor, _COUNT.size, 0)
-        self.known = len(stored) == _COUNT.size
-        self._value = _COUNT.unpack(stored)[0] if self.known else 0
-
-    @property
-    def value(self) -> int:
-        return int(self._value)
-
-    @value.setter
-    def value(self, value: int) -> None:
-        self._value = value
-        os.pwrite(self._descriptor, _COUNT.pack(value), 0)
 
 
 def key_of(url: str, size: int, tag: str) -> str:

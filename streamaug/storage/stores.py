@@ -6,9 +6,7 @@ never a mixture. It never interprets what it reads.
 """
 
 import os
-import random
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -30,6 +28,7 @@ from streamaug.storage.failures import (
 from streamaug.storage.forward import ForwardStream
 from streamaug.storage.options import StorageOptions
 from streamaug.storage.remote import Identity, RemoteStores
+from streamaug.storage.retry import retried
 from streamaug.storage.urls import is_local, locate, shown, versionless
 
 T = TypeVar("T")
@@ -283,28 +282,8 @@ class Storage:
             )
 
     def _retried(self, url: str, attempt: Callable[[], T]) -> T:
-        """Repeat an attempt, with growing and jittered pauses, until it succeeds or cannot, or the deadline is near."""
         self._renew()
-        started = time.monotonic()
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                return attempt()
-            except RemoteError as error:
-                failure = error
-            pause = random.uniform(0.5, 1.0) * min(0.1 * 2 ** (tries - 1), 15.0)
-            spent = time.monotonic() - started
-            patience = float("inf") if self._seen else failure.patience
-            if failure.final or spent + pause > min(patience, self.options.deadline):
-                break
-            if cancellation.wait(pause):
-                break
-        if isinstance(failure, MissingError):
-            raise StorageError(f"{shown(url)}: the object must exist, got none. Check the URL.") from failure
-        raise StorageError(
-            f"{shown(url)}: must be readable, got after {tries} tries in {spent:.1f} s: {failure}. {failure.fix}"
-        ) from failure
+        return retried(url, attempt, deadline=self.options.deadline, has_read=bool(self._seen))
 
 
 def _complete(url: str, data: memoryview, start: int, stop: int) -> memoryview:

@@ -32,7 +32,8 @@ def read(cache, number, start=0, stop=CACHE_BLOCK, key=KEY):
 
 
 def on_disk(folder):
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    """As `du` adds it up."""
+    return sum(max(f.stat().st_size, 512 * f.stat().st_blocks) for f in folder.rglob("*") if f.is_file())
 
 
 def test_what_is_written_is_read_in_whole_and_in_part(tmp_path):
@@ -109,7 +110,9 @@ for i in range(300):
     def watch():
         nonlocal most
         while not done.is_set():
-            with cache._counting():  # files only appear under this lock; one that is renamed meanwhile keeps its inode
+            with (
+                cache._space._counting()
+            ):  # files only appear under this lock; one that is renamed meanwhile keeps its inode
                 sizes = {}
                 for path in [*cache.folder.glob("writing/*"), *cache.folder.glob("blocks/*/*")]:
                     with contextlib.suppress(FileNotFoundError):
@@ -201,7 +204,7 @@ def test_a_fork_while_the_count_is_locked_keeps_no_lock(tmp_path):
     """The child shares the open file, and must not hold its lock for as long as it lives."""
     cache = BlockCache(tmp_path, LIMIT)
     claim = cache.claim(block_name(KEY, 1))
-    with cache._counting():
+    with cache._space._counting():
         child = os.fork()
         if child == 0:
             time.sleep(60)
@@ -223,7 +226,7 @@ def test_a_fork_while_the_count_is_locked_keeps_no_lock(tmp_path):
 
 def test_a_lock_that_is_never_given_up_is_waited_for_no_longer_than_patience(tmp_path, monkeypatch):
     """A job that was stopped must not stop the node."""
-    monkeypatch.setattr("streamaug.storage.cache._LOCK_SECONDS", 0.3)
+    monkeypatch.setattr("streamaug.storage.cache_space._LOCK_SECONDS", 0.3)
     cache = BlockCache(tmp_path, LIMIT)
     stopped = open_locked(cache.folder / "lock", os.O_CREAT | os.O_RDWR)
     started = time.monotonic()
