@@ -1,12 +1,13 @@
 """Sizes as Pillow reads them, and verdicts from bytes alone."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from streamaug.image_header import Header, inspect
+from streamaug.image_header import MAX_PIXELS, Header, inspect, starts_at_front
 
 _KINDS = [
     ("JPEG", {}),
@@ -97,3 +98,22 @@ def test_real_images_agree_with_pillow(imagenet_sample):
         width, height = Image.open(io.BytesIO(jpeg)).size
         assert inspect(jpeg) == Header(height, width)
         assert isinstance(inspect(jpeg[: len(jpeg) // 2]), str)
+
+
+def test_the_limit_is_where_pillow_refuses_too():
+    assert MAX_PIXELS == 2 * Image.MAX_IMAGE_PIXELS
+    data = bytearray(encoded("BMP"))
+    for width, refused in ((MAX_PIXELS // 2, False), (MAX_PIXELS // 2 + 1, True)):
+        data[18:26] = struct.pack("<ii", width, 2)
+        assert isinstance(inspect(data), str) == refused
+        if refused:
+            with pytest.raises(Image.DecompressionBombError):
+                Image.open(io.BytesIO(data))
+        else:
+            with pytest.warns(Image.DecompressionBombWarning):
+                Image.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(("kind", "options"), _KINDS)
+def test_tiles_stand_alone_in_tiff_and_jpeg_2000_only(kind, options):
+    assert starts_at_front(memoryview(encoded(kind, **options))) == (kind not in ("TIFF", "JPEG2000"))
