@@ -137,7 +137,7 @@ def _of_status(text: str) -> RemoteError | None:
         return MissingError()
     passing = status in _PASSING or "<Code>RequestTimeout</Code>" in head
     wrong = "redirect without LOCATION" in head or "Header missing from response" in head or "Failed to parse" in head
-    if wrong or (400 <= status < 500 and status not in (401, 403, 404) and not passing):
+    if wrong or status in (501, 505) or (400 <= status < 500 and status not in (401, 403, 404) and not passing):
         return RequestError(_cleaned(text))
     return None
 

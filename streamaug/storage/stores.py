@@ -210,9 +210,6 @@ class Storage:
                 return identity
         except (ForbiddenError, MissingError, RequestError):
             pass  # obstore takes 405 for a missing object at times
-        except RemoteError as error:
-            if "status code: 501" not in str(error):
-                raise
         try:
             return self._stores.read(url, 0, 1)[1]
         except BeyondEndError:

@@ -22,7 +22,7 @@ def read(request, monkeypatch):
     return of
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 405, 410, 412, 416, 422])
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 405, 410, 412, 416, 422, 501])
 def test_what_cannot_get_better_is_said_at_once(read, status):
     started = time.monotonic()
     with answering(status) as (seen, base), pytest.raises(StorageError, match=r"a\.tar.*Check"):
