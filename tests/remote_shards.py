@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from streamaug import ShardReader
+
 NAMES = [f"x-{i:06d}.tar" for i in range(3)]
 
 
@@ -17,3 +19,9 @@ def check_bytes(storage, base, folder, count=20):
         assert storage.size(base + name) == len(data)
         for start, stop in ranges(data, count):
             assert bytes(storage.read(base + name, start, stop)) == data[start:stop]
+
+
+def epoch_of(shards):
+    """Keys and bytes of an epoch, for a process of its own too."""
+    with ShardReader(shards, batch_size=20, lanes=4, window=32) as reader:
+        return [(batch.origin.keys, [bytes(data) for data in batch.data]) for batch in reader]

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import pickle
 import shutil
 import signal
@@ -9,7 +10,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from remote_shards import NAMES, check_bytes
+from remote_shards import NAMES, check_bytes, epoch_of
 from servers import http_proxy, proxy_before, s3_environment
 from tars import pairs, write_tar
 
@@ -97,6 +98,17 @@ def test_an_index_without_a_manifest_needs_no_shard(folder, tmp_path):
     with http_proxy(tmp_path) as (proxy, base):
         assert ShardSet.open(base + "/x-{000000..000002}.tar").num_samples == 180
         assert proxy.bytes == 0
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_spawned_process_reads_the_set_that_it_is_sent(in_s3, folder, tmp_path, cached):
+    """After its parent has read, and with what the parent holds of connections, locks and threads left behind."""
+    options = StorageOptions(deadline=20, cache_dir=tmp_path if cached else None)
+    shards = ShardSet.open(in_s3 + "x-{000000..000002}.tar", storage=options)
+    here = epoch_of(shards)
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert pool.map(epoch_of, [shards, shards]) == [here, here]
+    assert here == epoch_of(ShardSet.open(str(folder / "x-{000000..000002}.tar")))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
