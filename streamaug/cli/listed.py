@@ -10,8 +10,8 @@ from streamaug.cli.finding import Finding, Inspection
 from streamaug.errors import IndexFormatError, StorageError
 from streamaug.storage import Storage
 from streamaug.storage.checksum import checksums_url
-from streamaug.storage.manifest import NAMES, Entry, parse
-from streamaug.storage.urls import beside, last_component, shown
+from streamaug.storage.manifest import NAMES, Entry, of_shards, parse
+from streamaug.storage.urls import beside, shown
 
 
 def differences(storage: Storage, results: Sequence[Inspection]) -> Iterator[Finding]:
@@ -36,9 +36,9 @@ def differences(storage: Storage, results: Sequence[Inspection]) -> Iterator[Fin
 
 
 def _compared(entries: Sequence[Entry], place: str, results: Sequence[Inspection]) -> Iterator[Finding]:
-    by_name = {last_component(entry.url): entry for entry in entries}
+    known = of_shards(entries, [result.url for result in results])
     for result in results:
-        entry = by_name.get(last_component(result.url))
+        entry = known.get(result.url)
         if entry is None:
             continue
         for what, stated, found in (

@@ -81,8 +81,7 @@ def _known(storage: Storage, urls: Sequence[str]) -> dict[str, manifest.Entry]:
         for name in manifest.NAMES:
             entries = _manifest(storage, beside(inside[0], name), inside[0])
             if entries is not None:
-                by_name = {last_component(entry.url): entry for entry in entries}
-                return {url: by_name[last_component(url)] for url in inside if last_component(url) in by_name}
+                return manifest.of_shards(entries, inside)
         return {}
 
     known: dict[str, manifest.Entry] = {}

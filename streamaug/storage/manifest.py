@@ -6,8 +6,7 @@ In and out: the `wids-shard-index-v1` JSON of webdataset, written by `streamaug 
 
 import json
 import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from streamaug.errors import IndexFormatError
@@ -58,6 +57,21 @@ def parse(data: bytes, url: str) -> list[Entry] | None:
             "Write the manifest again with `streamaug index`."
         ) from None
     return None
+
+
+def of_shards(entries: Sequence[Entry], urls: Iterable[str]) -> dict[str, Entry]:
+    """What a manifest says of shards, by their URLs as given.
+
+    A shard is the one of its place; where the manifest names none there, for it may have been copied with its shards,
+    the one of its name, if there is one only.
+    """
+    by_place = {_place(entry.url): entry for entry in entries}
+    by_name: dict[str, Entry | None] = {}
+    for place, entry in by_place.items():
+        name = last_component(place)
+        by_name[name] = None if name in by_name else entry
+    found = {url: by_place.get(_place(url)) or by_name.get(last_component(url)) for url in urls}
+    return {url: entry for url, entry in found.items() if entry is not None}
 
 
 def _of_wids(item: Any, url: str) -> Entry:
@@ -138,7 +152,7 @@ def _name(item: Any) -> str:
 
 def _place(url: str) -> str:
     """One name for a shard, however its path is written."""
-    return os.path.normpath(Path(locate(url).path).absolute()) if is_local(url) else shown(url)
+    return os.path.abspath(locate(url).path) if is_local(url) else shown(url)  # noqa: PTH100 - as fast as it gets
 
 
 def _item(known: dict[str, Any], entry: Entry) -> dict[str, Any]:

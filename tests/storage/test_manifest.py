@@ -3,7 +3,7 @@ import json
 import pytest
 
 from streamaug.errors import IndexFormatError
-from streamaug.storage.manifest import Entry, parse, write
+from streamaug.storage.manifest import Entry, of_shards, parse, write
 
 
 def test_what_is_written_is_read():
@@ -50,3 +50,20 @@ def test_other_files_of_the_name_are_no_manifest(text):
 def test_a_damaged_manifest_is_an_error_that_names_it(text):
     with pytest.raises(IndexFormatError, match=r"/d/index\.json.*streamaug index"):
         parse(text.encode(), "/d/index.json")
+
+
+def test_a_shard_is_found_by_its_place_and_only_then_by_its_name():
+    listed = ["y.tar", "z/y.tar", "/elsewhere/x.tar", "a/w.tar", "b/w.tar"]
+    data = write_wids(listed)
+    entries = parse(data, "/d/index.json")
+    found = of_shards(entries, ["/d/y.tar", "/d/./z/y.tar", "/d/x.tar", "/d/w.tar", "/d/v.tar"])
+    assert {url: entry.num_samples for url, entry in found.items()} == {
+        "/d/y.tar": 0,
+        "/d/./z/y.tar": 1,
+        "/d/x.tar": 2,
+    }
+
+
+def write_wids(names):
+    items = [{"url": name, "nsamples": number} for number, name in enumerate(names)]
+    return json.dumps({"__kind__": "wids-shard-index-v1", "shardlist": items}).encode()
