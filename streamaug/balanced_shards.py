@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from streamaug.errors import TargetError
 from streamaug.labels import parse_label
 from streamaug.order import Tail
 from streamaug.shards import Shard, ShardIndex, ShardSet
-from streamaug.storage.progress import progress
+from streamaug.storage.parallel import in_parallel
 from streamaug.storage.urls import is_local, shown
 
 _BLOCK = 16 << 20
@@ -62,22 +63,24 @@ class BalancedShards(ShardSet):
 def read_labels(shards: ShardSet) -> Int64Array:
     """The label of every sample, int64 (N,), read from the second component.
 
-    Local shards are read label by label; others whole, 16 MB at a time, since labels lie between images.
+    Local shards are read label by label; others whole, 16 MB at a time and several at once.
     """
     if len(shards.components) < 2:
         raise ValueError(
             f"balance_classes: the second component must be the label, got only {shards.components}. "
             'Open the set with components=("jpg", "cls").'
         )
-    out = np.zeros(shards.num_samples, np.int64)
-    for number, shard in progress(enumerate(shards.shards), total=len(shards.shards), what="labels"):
-        first = int(shards.starts[number])
-        out[first : first + shard.num_samples] = _labels_of(shards, number, shard)
-    return out
+    options = shards.storage.options
+    threads = max(1, min(options.concurrency, options.memory_limit // (2 * _BLOCK)))
+    if all(is_local(shard.url) for shard in shards.shards):
+        threads = 1
+    numbers = range(len(shards.shards))
+    each = in_parallel(shards.storage, partial(_labels_of, shards), numbers, what="Labels", threads=threads)
+    return np.concatenate([np.zeros(0, np.int64), *each])
 
 
-def _labels_of(shards: ShardSet, number: int, shard: Shard) -> list[int]:
-    index = shards.index(number)
+def _labels_of(shards: ShardSet, number: int) -> Int64Array:
+    shard, index = shards.shards[number], shards.index(number)
     labels = []
     texts = _texts(shards, shard, index.offsets[:, 1].tolist(), index.sizes[:, 1].tolist())
     for key, text in zip(index.keys, texts, strict=True):
@@ -85,7 +88,7 @@ def _labels_of(shards: ShardSet, number: int, shard: Shard) -> list[int]:
             labels.append(parse_label(text))
         except ValueError as reason:
             raise TargetError(f"sample {key!r} of shard {shown(shard.url)}: its label {reason}. Repair it.") from None
-    return labels
+    return np.array(labels, np.int64)
 
 
 def _texts(shards: ShardSet, shard: Shard, offsets: list[int], sizes: list[int]) -> Iterator[bytes]:
