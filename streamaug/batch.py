@@ -75,7 +75,7 @@ class Problem(NamedTuple):
         reason: One line, to go on after "it must be usable, but".
         error: What says so when bad samples are errors.
         component: The component that is to blame; None: the image.
-        lasting: Whether the sample's bytes alone decide, so that it is bad in every epoch and for every stage.
+        lasting: Whether the sample's bytes alone decide, so that for the same chain it is bad in every epoch.
     """
 
     reason: str

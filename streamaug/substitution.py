@@ -27,8 +27,8 @@ OnBadSample = Literal["raise", "substitute"]
 class Substitution:
     """Replaces bad samples, or refuses to.
 
-    Samples whose bytes alone make them bad are remembered, and are not read again as long as the process lives. That
-    changes no row: a candidate that is passed over and one that is tried in vain count as one attempt alike.
+    Samples whose bytes alone make them bad are remembered, and are not read again until `forget`. That changes no row:
+    a candidate that is passed over and one that is tried in vain count as one attempt alike.
 
     Args:
         shards: The dataset.
@@ -75,6 +75,10 @@ class Substitution:
             BadSampleError: If there is no further sample.
         """
         return self._nth(StandIns(self._order, epoch, position), position, attempt)
+
+    def forget(self) -> None:
+        """Judge all samples anew: they are for another chain, which may map labels, or not look at them at all."""
+        self._lasting.clear()
 
     def screen(self, batch: EncodedBatch, problems: Mapping[int, Problem]) -> EncodedBatch:
         """`replace` for batches as they are read: rows known to be bad from earlier are replaced with the others.

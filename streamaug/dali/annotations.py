@@ -96,7 +96,7 @@ class Annotator:
             try:
                 notes.append(self._parse(bytes(text)))
             except _MalformedError as reason:
-                problems[row] = Problem(f"its component {name!r} is malformed: {reason}", BadSampleError, name)
+                problems[row] = Problem(f"its component {name!r} is malformed: {reason}", BadSampleError, name, True)
         return notes, problems
 
     def transform(self, notes: Sequence[Note], headers: Sequence[Header], plan: Plan) -> Transformed:

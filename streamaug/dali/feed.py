@@ -123,5 +123,5 @@ class Preparer:
             try:
                 targets[row] = parse_label(text, self._num_classes)
             except ValueError as reason:
-                problems[row] = Problem(f"its label, component {name!r}, {reason}", TargetError, name)
+                problems[row] = Problem(f"its label, component {name!r}, {reason}", TargetError, name, lasting=True)
         return targets, problems

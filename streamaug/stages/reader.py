@@ -2,6 +2,7 @@
 
 import os
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from math import gcd
 from pathlib import Path
@@ -97,6 +98,7 @@ class ShardReader(Stage):
         self._engine = BatchReader(shards, self._order, self._share, self._substitution.screen)
         self._progress = Progress(self._order, shards.fingerprint, self._share.global_batch)
         self._active = ActivePass()
+        self._chain: weakref.ref[Stage] | None = None
 
     def __repr__(self) -> str:
         share = self._share
@@ -123,6 +125,9 @@ class ShardReader(Stage):
                 "its own. Iterate it directly, or pass it to DataLoader with num_workers=0 and batch_size=None."
             )
         self._active.end()
+        if self._chain is None or self._chain() is not stage:
+            self._substitution.forget()
+            self._chain = weakref.ref(stage)
         epoch_pass = self._progress.begin(
             lambda epoch, start: EpochPass(epoch, start, self._share.num_batches(self._order, start))
         )

@@ -103,6 +103,27 @@ def test_bad_samples_are_counted_once_and_on_every_stage(tmp_path):
     assert len(quarantine.read_text().splitlines()) == 3
 
 
+def test_what_is_known_to_be_bad_is_not_looked_at_again(tmp_path):
+    bad = range(8, 40)
+    path = write_tar(tmp_path / "dead-000000.tar", members(labels=dict.fromkeys(bad, b"x")))
+    seen = []
+
+    def look(key, parts):
+        seen.append(key)
+        return parts
+
+    chain = reader(path).map_samples(look).augment(TRAIN, device="cpu", num_threads=1)
+    hopeless = {SAMPLES[number][0] for number in bad}
+    list(chain)
+    first = [key for key in seen if key in hopeless]
+    assert set(first) == hopeless
+    assert len(first) <= 2 * len(hopeless)  # in its own row, and once as a stand-in under way at the time
+    seen.clear()
+    list(chain)
+    assert len(seen) == 64
+    assert not set(seen) & hopeless
+
+
 def test_a_resumed_process_counts_from_none(tmp_path):
     path = write_tar(tmp_path / "resume-000000.tar", members(labels=dict.fromkeys(range(6), b"x")))
     first = augmented(path, max_bad_samples=6, batch_size=32)
@@ -163,6 +184,17 @@ def test_labels_are_judged_after_they_are_mapped(tmp_path):
     mapped = one.map_samples(lambda key, parts: {"cls": str(int(parts["cls"]) // 10).encode()})
     list(mapped.augment(TRAIN, device="cpu", num_threads=1))
     assert one.num_bad_samples == 0
+
+
+def test_a_label_that_is_bad_for_one_chain_is_not_for_another(tmp_path):
+    path = write_tar(tmp_path / "mapped-000000.tar", members(labels={30: b"95"}))
+    one = reader(path, num_classes=10, shuffle=False)
+    plain = one.augment(TRAIN, device="cpu", num_threads=1)
+    mapped = one.map_samples(lambda key, parts: {"cls": str(int(parts["cls"]) // 10).encode()})
+    mapped = mapped.augment(TRAIN, device="cpu", num_threads=1)
+    for chain, bad in ((plain, True), (mapped, False), (plain, True), (plain, True), (mapped, False)):
+        delivered = {key for batch in chain for key in batch.origin.keys}
+        assert (SAMPLES[30][0] not in delivered) == bad
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 10.0, "10"])
