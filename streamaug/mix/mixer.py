@@ -183,5 +183,6 @@ class Mixer:
             raise TargetError(
                 f"{self.settings.stage}.num_classes: labels must lie in 0..{self.settings.num_classes - 1}, got "
                 f"{int(targets[row])} of sample {origin.keys[row]!r} (number {int(origin.sample_ids[row])} in the "
-                "shards as listed). Set num_classes to the number of classes of the data set, or mend the label."
+                "shards as listed). Set num_classes to the number of classes of the data set, mend the label, or give "
+                "ShardReader num_classes too, which then replaces such samples if asked to."
             )

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Storage:
-    """Reads local files and objects by URL; may be pickled and used by many threads, before and after a fork.
+    """Reads local files and objects by URL, for any number of threads; may be pickled, and forked before it has read.
 
     Args:
         options: How to reach object storage.
