@@ -9,6 +9,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from streamaug.batch import Encoded
@@ -32,6 +33,15 @@ from streamaug.storage.retry import retried
 from streamaug.storage.urls import is_local, locate, shown, versionless
 
 T = TypeVar("T")
+
+_NO_RANGES = (
+    "ignores byte ranges and sends whole objects instead: slow, since every range costs a whole shard. "
+    "Serve the shards from a server that supports range requests"
+)
+
+
+class _WholeSentError(Exception):
+    """A range for the cache was answered with the whole object, which is better streamed into it."""
 
 
 class Storage:
@@ -106,7 +116,10 @@ class Storage:
         if not identity.tag:
             self._warn_once(url, "sends neither etag nor time of change, so nothing of it can be kept in the cache")
             return self._read_remote(url, start, end)
-        return self._cache().read(self._source(url, identity), start, end)
+        try:
+            return self._cache().read(self._source(url, identity, whole=url in self._whole), start, end)
+        except _WholeSentError:
+            return self._cache().read(self._source(url, identity, whole=True), start, end)
 
     def _cache(self) -> CachedReader:
         self._renew()
@@ -117,10 +130,14 @@ class Storage:
                 self._cached = CachedReader(cache, self.options.request_timeout)
             return self._cached
 
-    def _source(self, url: str, identity: Identity) -> Source:
+    def _source(self, url: str, identity: Identity, *, whole: bool) -> Source:
         key = key_of(f"{self.options.endpoint or ''}\0{versionless(url)}", identity.size, identity.tag)
-        stream = (lambda: self.stream(url)) if url in self._whole else None
-        return Source(shown(url), key, identity.size, lambda start, stop: self._exact(url, start, stop), stream)
+
+        def fetch(start: int, stop: int) -> memoryview:
+            data = self._retried(url, lambda: self._read_range(url, start, stop, from_whole=False))
+            return _complete(url, data, start, stop)
+
+        return Source(shown(url), key, identity.size, fetch, partial(self.stream, url) if whole else None)
 
     def stream(self, url: str, start: int = 0) -> Iterator[memoryview]:
         """All bytes from `start` on, in pieces, by one request for the whole object: for servers without ranges.
@@ -128,6 +145,7 @@ class Storage:
         Raises:
             StorageError: If they cannot be had within the deadline, which counts anew with each piece.
         """
+        self._warn_once(url, _NO_RANGES)
 
         def begin() -> Iterator[memoryview]:
             pieces, identity = self._stores.stream(url)
@@ -233,11 +251,15 @@ class Storage:
         """Whether a range of the object costs all of it: its server ignores ranges, and no cache keeps the rest."""
         return url in self._whole and self.options.cache_dir is None
 
-    def _read_range(self, url: str, start: int, stop: int) -> memoryview:
+    def _read_range(self, url: str, start: int, stop: int, *, from_whole: bool = True) -> memoryview:
+        """One attempt at a range; where the server sends the whole object instead, it is taken from that or refused."""
         try:
             data, identity = self._stores.read(url, start, stop)
             self._whole.discard(url)
         except RangeIgnoredError:
+            self._whole.add(url)
+            if not from_whole:
+                raise _WholeSentError from None
             data, identity = self._read_by_whole(url, start, stop)
         except BeyondEndError:
             data, identity = memoryview(b""), self._ask(url)
@@ -248,12 +270,7 @@ class Storage:
 
     def _read_by_whole(self, url: str, start: int, stop: int) -> tuple[memoryview, Identity]:
         """A range out of the whole object, which passes by up to there."""
-        self._whole.add(url)
-        self._warn_once(
-            url,
-            "ignores byte ranges and sends whole objects instead: slow, since every range costs a whole shard. "
-            "Serve the shards from a server that supports range requests",
-        )
+        self._warn_once(url, _NO_RANGES)
         pieces, identity = self._stores.stream(url)
         data = bytearray()
         at = 0

@@ -239,7 +239,7 @@ def test_what_another_process_never_brings_is_fetched_here(served, tmp_path):
     _, url, data, options = served
     storage = Storage(dataclasses.replace(options, request_timeout=0.5))
     storage.size(url)
-    source = storage._source(url, storage._seen[url])
+    source = storage._source(url, storage._seen[url], whole=False)
     stopped = BlockCache(tmp_path / "cache", LIMIT).claim(block_name(source.key, 1))
     started = time.monotonic()
     assert bytes(storage.read(url, 0, len(data))) == data
