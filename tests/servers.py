@@ -158,6 +158,13 @@ class Proxy:
         self.all_bytes = 0
         self.stopped, self._lock = threading.Event(), threading.Lock()
 
+    def forget(self):
+        """Count from none again."""
+        with self._lock:
+            for counter in (self.requests, self.paths, self.faults, self.authorizations):
+                counter.clear()
+            self.bytes = self.all_bytes = 0
+
     def note(self, method, path, authorization):
         with self._lock:
             self.requests[method] += 1
