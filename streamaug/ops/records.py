@@ -60,7 +60,7 @@ def changed(operation: Operation) -> dict[str, Any]:
 
 
 def _fields(operation: type[Operation]) -> tuple[Field[Any], ...]:
-    return fields(operation)  # type: ignore[arg-type]
+    return fields(operation)  # type: ignore[arg-type]  # every operation is a dataclass, which its base cannot say
 
 
 def _ours() -> list[type[Operation]]:

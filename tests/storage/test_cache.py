@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from blocks import block, on_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,18 +23,9 @@ KEY = key_of("s3://b/a.tar", 10, "etag")
 LIMIT = 8 * CACHE_BLOCK
 
 
-def block(number, size=CACHE_BLOCK):
-    return memoryview(np.random.default_rng(number).bytes(size))
-
-
 def read(cache, number, start=0, stop=CACHE_BLOCK, key=KEY):
     target = bytearray(stop - start)
     return bytes(target) if cache.read_into(key, number, memoryview(target), start, stop) else None
-
-
-def on_disk(folder):
-    """As `du` adds it up."""
-    return sum(max(f.stat().st_size, 512 * f.stat().st_blocks) for f in folder.rglob("*") if f.is_file())
 
 
 def test_what_is_written_is_read_in_whole_and_in_part(tmp_path):

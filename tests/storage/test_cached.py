@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from blocks import block, on_disk
 from servers import http_proxy
 
 from streamaug.errors import StorageError
@@ -20,14 +21,6 @@ from streamaug.storage.options import CACHE_BLOCK
 
 KEY = key_of("s3://b/a.tar", 10, "etag")
 LIMIT = 8 * CACHE_BLOCK
-
-
-def block(number, size=CACHE_BLOCK):
-    return memoryview(np.random.default_rng(number).bytes(size))
-
-
-def on_disk(folder):
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
 @pytest.fixture
