@@ -5,15 +5,15 @@ how it was made.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from streamaug.errors import BadSampleError
+from streamaug.encoded import Encoded
 
 if TYPE_CHECKING:
     from streamaug.mix import MixPlan
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 Float64Array = npt.NDArray[np.float64]
-Encoded = bytes | bytearray | memoryview
+#: The arrays that the pure functions of `mix` and `tta` take: numpy or torch.
+ArrayLike = npt.NDArray[Any] | torch.Tensor
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Origin:
     """Where a batch comes from; with the recipe it determines every pixel.
 
@@ -38,6 +39,7 @@ class Origin:
         keys: B webdataset keys.
         is_padding: bool (B,), True where the row repeats a sample only to fill the batch.
         is_substitute: bool (B,), True where the row stands in for a bad sample.
+        repeats: Consecutive slots of a lane that hold copies of one sample, see `ShardReader`.
     """
 
     seed: int
@@ -49,9 +51,23 @@ class Origin:
     keys: tuple[str, ...]
     is_padding: BoolArray
     is_substitute: BoolArray
+    repeats: int = 1
+
+    @property
+    def copies(self) -> Int64Array:
+        """int64 (B,), 0..repeats−1: which copy of its sample each row is."""
+        return self.positions // self.lanes % self.repeats
+
+    @property
+    def draw_ids(self) -> Int64Array:
+        """int64 (B,), whose random numbers each row draws: the sample id, and above its 48 bits the copy's number."""
+        return self.sample_ids if self.repeats == 1 else self.sample_ids | self.copies << 48
+
+    def __repr__(self) -> str:
+        return f"Origin(seed={self.seed}, epoch={self.epoch}, step={self.step}, {len(self.positions)} rows)"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class EncodedBatch:
     """A batch of samples as they were stored.
 
@@ -67,25 +83,20 @@ class EncodedBatch:
     origin: Origin
     attempts: Int64Array | None = None
 
+    @property
+    def batch_size(self) -> int:
+        """B, the samples of this rank's batch."""
+        return len(self.data)
 
-class Problem(NamedTuple):
-    """Why a sample cannot be used.
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "EncodedBatch":  # noqa: ARG002
+        """The batch itself: bytes stay where they are, and loops that move everything may be given them."""
+        return self
 
-    Attributes:
-        reason: One line, to go on after "it must be usable, but".
-        error: What says so when bad samples are errors.
-        component: The component that is to blame; None: the image.
-        lasting: Whether the sample's bytes alone decide, so that for the same chain it is bad in every epoch.
-    """
+    def __repr__(self) -> str:
+        return f"EncodedBatch({self.batch_size} samples, extras={list(self.extras)}, {self.origin})"
 
-    reason: str
-    error: type[BadSampleError]
-    component: str | None = None
-    lasting: bool = False
-
-
-#: Given a batch and its bad rows, the batch with stand-ins in those rows, or the error.
-Replace = Callable[[EncodedBatch, Mapping[int, Problem]], EncodedBatch]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EncodedBatch, (_copied(self.data), _copied_columns(self.extras), self.origin, self.attempts)
 
 
 class SparseTargets(NamedTuple):
@@ -110,14 +121,14 @@ class SparseTargets(NamedTuple):
         return SparseTargets(*(tensor.pin_memory() for tensor in self))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Batch:
     """A batch of decoded images.
 
     Attributes:
         images: (B, C, H, W); with V views (V·B, C, H, W), view-major.
-        targets: int64 (B,), or float32 (B, K) after mixing (`SparseTargets` where asked for), or None without a label
-            component.
+        targets: int64 (B,), or what a function of yours made of the label; float32 (B, K) after mixing, or (B,) for
+            binary targets (`SparseTargets` where asked for); None without a label component.
         origin: Where the rows come from.
         views: V, the number of views of each image.
         mix: How rows were mixed, if they were.
@@ -136,6 +147,25 @@ class Batch:
     box_labels: tuple[torch.Tensor, ...] | None = None
     keypoints: tuple[torch.Tensor, ...] | None = None
     extras: Mapping[str, Sequence[Encoded]] = field(default_factory=dict)
+
+    @property
+    def batch_size(self) -> int:
+        """B, the samples of this rank's batch, however many views each has."""
+        return len(self.origin.positions)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Images, then targets: `for images, targets in loader`."""
+        return iter((self.images, self.targets))
+
+    def __repr__(self) -> str:
+        views = f", views={self.views}" if self.views > 1 else ""
+        mixed = ", mixed" if self.mix is not None else ""
+        targets = self.targets.targets if isinstance(self.targets, SparseTargets) else self.targets
+        return f"Batch(images={_shown(self.images)}, targets={_shown(targets)}{views}{mixed}, {self.origin})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return Batch, tuple((values | {"extras": _copied_columns(self.extras)}).values())
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The same batch with every tensor on `device`."""
@@ -167,16 +197,62 @@ class Batch:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Prediction:
-    """What a model said of a batch, merged over its views.
+    """A model's predictions for a batch, merged over its views.
 
     Attributes:
-        probabilities: float32 (B, K), each row sums to 1.
-        targets: int64 (B,), or None without a label component.
+        probabilities: float32 (B, K); each row sums to 1 under softmax.
+        targets: As in `Batch`; None without a label component.
         origin: Where the rows come from.
     """
 
     probabilities: torch.Tensor
     targets: torch.Tensor | None
     origin: Origin
+
+    def __iter__(self) -> Iterator[Any]:
+        """Probabilities, then targets."""
+        return iter((self.probabilities, self.targets))
+
+    def __repr__(self) -> str:
+        shown = f"probabilities={_shown(self.probabilities)}, targets={_shown(self.targets)}"
+        return f"Prediction({shown}, {self.origin})"
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Prediction":
+        """The same prediction with every tensor on `device`."""
+        targets = None if self.targets is None else self.targets.to(device, non_blocking=non_blocking)
+        return Prediction(self.probabilities.to(device, non_blocking=non_blocking), targets, self.origin)
+
+
+def decoded(batch: object, stage: str) -> Batch:
+    """The batch, if it is one of decoded images.
+
+    Args:
+        batch: The batch that the stage was given.
+        stage: The stage that needs decoded images, for the error.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    if not isinstance(batch, Batch):
+        raise TypeError(
+            f"{stage}: needs batches of decoded images, got {type(batch).__name__}. Put it behind .augment()."
+        )
+    return batch
+
+
+def _shown(tensor: torch.Tensor | None) -> str:
+    """Type, shape and device of a tensor."""
+    if tensor is None:
+        return "None"
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)} {tensor.device}"
+
+
+def _copied(values: Sequence[Encoded]) -> list[bytes]:
+    """Bytes of their own, which a pickle can hold and which keep nothing else alive."""
+    return [bytes(value) for value in values]
+
+
+def _copied_columns(columns: Mapping[str, Sequence[Encoded]]) -> dict[str, list[bytes]]:
+    return {name: _copied(values) for name, values in columns.items()}

@@ -1,8 +1,28 @@
 """Every exception that streamaug raises on purpose, as one tree.
 
-Each message names what must hold, what was found, where, and one concrete fix. Wrong argument values that have no class
-of their own are plain `ValueError`s. Nothing here imports anything else of the package.
+    StreamaugError
+    ├── StorageError        also an OSError
+    ├── ShardError
+    │   └── IndexFormatError
+    ├── BadSampleError
+    │   └── TargetError
+    ├── RecipeError         also a ValueError
+    └── StateError          also a ValueError
+
+Each message names the rule, the value that breaks it, its place, and one concrete fix. Wrong argument values that have
+no class of their own are plain `ValueError`s. Nothing here imports anything else of the package.
 """
+
+__all__ = [
+    "BadSampleError",
+    "IndexFormatError",
+    "RecipeError",
+    "ShardError",
+    "StateError",
+    "StorageError",
+    "StreamaugError",
+    "TargetError",
+]
 
 
 class StreamaugError(Exception):

@@ -7,6 +7,20 @@ pixel. Everything is float64 numpy and pure; nothing here knows of images, recip
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "about_center",
+    "homography",
+    "identity",
+    "inscribed_rectangle",
+    "inscribed_zoom",
+    "rotation",
+    "scaling",
+    "shearing",
+    "transform_points",
+    "translation",
+    "window",
+]
+
 Matrices = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float64]
 

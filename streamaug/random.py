@@ -9,6 +9,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["Stream", "keys", "philox4x32", "uniform", "words"]
+
 UInt32Array = npt.NDArray[np.uint32]
 
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
@@ -19,13 +21,15 @@ _HALF = np.uint64(32)
 
 
 class Stream(IntEnum):
-    """Who draws. A stream's numbers never depend on another's, and a value once given is never given again."""
+    """Who draws. A stream's numbers never depend on another's; the value of a stream that is gone is not used again."""
 
     SHARD_ORDER = 1
     TAPE_ROTATION = 2
     RUN_ORDER = 3
     STAND_IN = 4
     MIXTURE = 5
+    WRITING_ORDER = 8
+    LANE_ORDER = 9
     MIX = 16
     NOISE_FIELD = 32
     #: Operation i of a recipe draws from OPERATIONS + i, and for a substitute of attempt a from
@@ -80,6 +84,12 @@ def words(seed: int, epoch: int, ids: npt.NDArray[np.int64], *, stream: int, blo
     key0, key1 = (np.array(value & 0xFFFFFFFF, np.uint64) for value in (seed, epoch))
     out = np.stack(_rounds(counters, key0, key1), axis=-1).astype(np.uint32)
     return out.reshape(*out.shape[:-2], blocks * 4)
+
+
+def keys(seed: int, epoch: int, ids: npt.NDArray[np.int64], *, stream: int) -> npt.NDArray[np.uint64]:
+    """uint64 (B,): 64 random bits of each id, its first two words joined; whoever sorts by them shuffles."""
+    raw = words(seed, epoch, ids, stream=stream, blocks=1).astype(np.uint64)
+    return (raw[:, 0] << _HALF) | raw[:, 1]
 
 
 def uniform(

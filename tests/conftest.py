@@ -1,58 +1,29 @@
-"""What many tests share: real JPEGs where the data folder is beside the checkout, and uneven shards of them."""
+"""What many tests share: drawn pictures in uneven shards, photographs, an interrupt that interrupts, and no clock."""
 
-import io
-import tarfile
+import signal
+import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+import watching
+from hypothesis import HealthCheck, settings
+from pictures import drawn_samples, photographs
+from shards_on_disk import write_shards
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
+settings.register_profile("without a clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("without a clock")
+
+_FRAMEWORKS = Path(__file__).parent / "frameworks"
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out tests/frameworks, which need an environment of their own, unless they are asked for by name."""
+    asked = [Path(argument.split("::")[0]).resolve() for argument in config.args]
+    named = any(path == _FRAMEWORKS or _FRAMEWORKS in path.parents for path in asked)
+    return True if collection_path == _FRAMEWORKS and not named else None
+
+
 UNEVEN = (31, 1, 120, 64, 99, 7, 67)
-
-
-def write_shard(path: Path, samples) -> Path:
-    """Write (key, label, jpeg) rows as a shard of .jpg and .cls members."""
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for key, label, jpeg in samples:
-            for suffix, data in (("jpg", jpeg), ("cls", str(label).encode())):
-                info = tarfile.TarInfo(f"{key}.{suffix}")
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-    return path
-
-
-def drawn_samples(count: int, seed: int = 0):
-    """(key, label, jpeg) of smooth coloured pictures in many sizes."""
-    rng = np.random.default_rng(seed)
-    out = []
-    for i in range(count):
-        height, width = rng.integers(80, 260, 2)
-        coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
-        file = io.BytesIO()
-        coarse.resize((int(width), int(height)), Image.Resampling.BICUBIC).save(file, "JPEG", quality=88)
-        out.append((f"drawn{i:05d}", int(rng.integers(1000)), file.getvalue()))
-    return out
-
-
-@pytest.fixture(scope="session")
-def imagenet_sample():
-    """500 (key, label, jpeg) of real ImageNet images."""
-    if not DATA.exists():
-        pytest.skip("the real images, ../shared/data/imagenet-sample, are not here")
-    out = []
-    for shard in sorted(DATA.glob("*.tar")):
-        with tarfile.open(shard) as tar:
-            label = None
-            for info in tar:
-                data = tar.extractfile(info).read()
-                key, _, suffix = info.name.partition(".")
-                if suffix == "cls":
-                    label = int(data)
-                else:
-                    out.append((key, label, data))
-    return out
 
 
 @pytest.fixture(scope="session")
@@ -64,9 +35,34 @@ def drawn():
 @pytest.fixture(scope="session")
 def uneven(drawn, tmp_path_factory):
     """The drawn samples in seven shards of 1 to 120 samples; returns (brace url, samples in listed order)."""
-    folder = tmp_path_factory.mktemp("uneven")
-    start = 0
-    for number, size in enumerate(UNEVEN):
-        write_shard(folder / f"part-{number:06d}.tar", drawn[start : start + size])
-        start += size
-    return str(folder / "part-{000000..000006}.tar"), drawn
+    return write_shards(tmp_path_factory.mktemp("uneven"), "part", drawn, UNEVEN), drawn
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """64 JPEG files of 300 to 500 pixels a side, in colour and gray, some turned by EXIF."""
+    return photographs(64)
+
+
+@pytest.fixture(autouse=True)
+def _own_user_cache(tmp_path_factory, monkeypatch):
+    """A user's cache of the test's own, so that no test finds what another has counted."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user-cache")))
+
+
+@pytest.fixture(autouse=True)
+def _threads_of_its_own():
+    """Note which threads a test finds, so that it does not wait for those of another."""
+    watching.EARLIER.clear()
+    watching.EARLIER.update(threading.enumerate())
+
+
+@pytest.fixture
+def interruptible():
+    """Have SIGINT interrupt this process and those it starts.
+
+    A shell without job control starts what it puts in the background with SIGINT ignored, and a process hands that on.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

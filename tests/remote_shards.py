@@ -1,8 +1,7 @@
 """Three small shards and what is asked of any store that holds them."""
 
 import numpy as np
-
-from streamaug import ShardReader
+from reading import reader, rows
 
 NAMES = [f"x-{i:06d}.tar" for i in range(3)]
 
@@ -22,6 +21,6 @@ def check_bytes(storage, base, folder, count=20):
 
 
 def epoch_of(shards):
-    """Keys and bytes of an epoch, for a process of its own too."""
-    with ShardReader(shards, batch_size=20, lanes=4, window=32) as reader:
-        return [(batch.origin.keys, [bytes(data) for data in batch.data]) for batch in reader]
+    """The rows of an epoch, for a process of its own too."""
+    with reader(shards, batch_size=20, lanes=4, window=32) as one:
+        return rows(one)

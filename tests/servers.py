@@ -19,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.parse
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from watching import PATIENCE, comes_true
 
 KEY, SECRET = "AKIAPLANTEDKEY", "planted-secret-key"
 #: The account that every Azurite has, and its published key.
@@ -93,11 +94,11 @@ class _Proxy(BaseHTTPRequestHandler):
             self.reset()
             return
         if fault == "stall":
-            proxy.stopped.wait(proxy.stall_seconds)
+            proxy.released.wait(proxy.stall_seconds)
         headers = dict(self.headers)
         if fault == "ignore range":
             headers = {name: value for name, value in headers.items() if name.lower() != "range"}
-        upstream = http.client.HTTPConnection(*proxy.upstream, timeout=30)
+        upstream = http.client.HTTPConnection(*proxy.upstream, timeout=PATIENCE)
         try:
             upstream.request(self.command, self.path, body=body or None, headers=headers)
             answer = upstream.getresponse()
@@ -128,6 +129,7 @@ class _Proxy(BaseHTTPRequestHandler):
             return
         if fault == "wrong bytes" and data:
             data = bytes([data[0] ^ 0xFF]) + data[1:]
+        proxy.sent(self.path, len(data))  # before the client has it, who may look at the count then
         if fault == "drip":
             for at in range(0, len(data), max(1, len(data) // 10)):
                 self.wfile.write(data[at : at + max(1, len(data) // 10)])
@@ -136,7 +138,6 @@ class _Proxy(BaseHTTPRequestHandler):
                     return
         else:
             self.wfile.write(data)
-        proxy.sent(self.path, len(data))
 
     def reset(self):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -148,25 +149,27 @@ class Proxy:
     """A fault-injecting proxy; `fault(method, path, number)` names what happens to a request, None: nothing.
 
     Faults: a status number, "reset before", "reset", "short", "stall", "drip", "ignore range", "etag", "no tag",
-    "wrong bytes".
+    "wrong bytes". A stalled request goes on after `stall_seconds` (None: not by itself), when `released` is set, and
+    when the proxy ends.
     """
 
-    def __init__(self, upstream, fault=lambda method, path, number: None, stall_seconds=3.0):
+    def __init__(self, upstream, fault=lambda method, path, number: None, stall_seconds=None):
         self.upstream, self.fault, self.stall_seconds = upstream, fault, stall_seconds
         self.requests, self.paths, self.faults, self.bytes = Counter(), Counter(), Counter(), 0
         self.authorizations = Counter()
         self.all_bytes = 0
-        self.stopped, self._lock = threading.Event(), threading.Lock()
+        self.released, self.stopped = threading.Event(), threading.Event()
+        self._noted = threading.Condition()
 
     def forget(self):
         """Count from none again."""
-        with self._lock:
+        with self._noted:
             for counter in (self.requests, self.paths, self.faults, self.authorizations):
                 counter.clear()
             self.bytes = self.all_bytes = 0
 
     def note(self, method, path, authorization):
-        with self._lock:
+        with self._noted:
             self.requests[method] += 1
             self.authorizations[authorization] += 1
             self.paths[path] += 1
@@ -174,10 +177,16 @@ class Proxy:
             fault = self.fault(method, path, number)
             if fault is not None:
                 self.faults[fault] += 1
+            self._noted.notify_all()
         return number, fault
 
+    def wait_for(self, condition):
+        """Wait until the requests that have come make a condition true."""
+        with self._noted:
+            assert self._noted.wait_for(condition, PATIENCE), (self.requests, self.faults)
+
     def sent(self, path, count):
-        with self._lock:
+        with self._noted:
             self.all_bytes += count
             if path.endswith(".tar"):
                 self.bytes += count
@@ -241,6 +250,7 @@ def proxy_before(upstream, fault=lambda method, path, number: None, **options):
             yield proxy, f"http://{host}:{port}"
         finally:
             proxy.stopped.set()
+            proxy.released.set()
 
 
 def some_faults(share, kinds, seed=0):
@@ -267,10 +277,10 @@ def seaweedfs():
         identity = {"name": "t", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
         config.write_text(json.dumps({"identities": [identity]}))
         for attempt in range(3):
-            ports = _free_ports(8)
+            ports = free_ports(8)
             process = _start_weed(folder, config, ports)
             try:
-                if _answers(ports[6], process):
+                if answers(ports[6], "/healthz", process):
                     yield "127.0.0.1", ports[6]
                     return
             finally:
@@ -293,7 +303,7 @@ def azurite():
 def azure_blobs(container):
     """Azurite, Azure's own emulator, with one container; gives the endpoint of the account AZURE_ACCOUNT."""
     with tempfile.TemporaryDirectory() as folder:
-        (port,) = _free_ports(1)
+        (port,) = free_ports(1)
         where = ["--location", folder, "--blobHost", "127.0.0.1", "--blobPort", str(port)]
         command = [*azurite(), "--silent", "--skipApiVersionCheck", "--disableTelemetry", *where]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -318,7 +328,7 @@ def _make_container(port, container):
     text = "PUT" + 12 * "\n" + f"x-ms-date:{date}\nx-ms-version:2021-08-06\n{what}"
     signature = base64.b64encode(hmac.digest(base64.b64decode(AZURE_KEY), text.encode(), "sha256")).decode()
     headers["Authorization"] = f"SharedKey {AZURE_ACCOUNT}:{signature}"
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     connection.request("PUT", f"/{AZURE_ACCOUNT}/{container}?restype=container", headers=headers)
     status = connection.getresponse().status
     connection.close()
@@ -326,7 +336,7 @@ def _make_container(port, container):
         raise RuntimeError(f"Azurite made no container: {status}")
 
 
-def _free_ports(count):
+def free_ports(count):
     """Ports that nobody listens on, below those that the system hands out to clients."""
     ports = []
     for port in random.SystemRandom().sample(range(20_000, 30_000), 200):
@@ -354,20 +364,16 @@ def _start_weed(folder, config, ports):
         return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
-def _answers(port, process):
-    """Wait for the gateway; False if its process ends, or a minute passes."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-        try:
-            connection.request("GET", "/healthz")
-            if connection.getresponse().status == 200:
-                return True
-        except (OSError, http.client.HTTPException):
-            pass
-        finally:
-            connection.close()
-        time.sleep(0.1)
+def answers(port, path, process):
+    """Wait for a server; False if its process ends, or does not answer."""
+    return comes_true(lambda: _is_well(port, path) or process.poll() is not None) and process.poll() is None
+
+
+def _is_well(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
     return False
 
 

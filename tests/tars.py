@@ -27,6 +27,28 @@ def pairs(count, size=700, start=0):
     return out
 
 
+def write_tars(folder, listings, digits=1):
+    """One tar for each list of members: x-0.tar and so on, its number in that many digits; returns the folder."""
+    for number, members in enumerate(listings):
+        write_tar(folder / f"x-{number:0{digits}d}.tar", members)
+    return folder
+
+
+def consecutive(counts, size=700):
+    """Members of that many samples for each tar; the samples are numbered through."""
+    starts = [sum(counts[:number]) for number in range(len(counts))]
+    return [pairs(count, size, start) for count, start in zip(counts, starts, strict=True)]
+
+
+def random_samples(random, count, sizes, prefix):
+    """Members of samples whose images are random bytes, sizes (low, high) of them, and whose labels count up."""
+    members = []
+    for i in range(count):
+        image = random.bytes(int(random.integers(*sizes)))
+        members += [(f"{prefix}{i:03d}.jpg", image), (f"{prefix}{i:03d}.cls", b"%d" % i)]
+    return members
+
+
 def as_webdataset_reads(path):
     """What webdataset itself makes of a tar: [(key, {suffix: data})]."""
     with Path(path).open("rb") as stream:

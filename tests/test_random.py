@@ -2,33 +2,30 @@
 
 import numpy as np
 import pytest
+from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamaug import random
 
-# Random123 1.14, kat_vectors, philox4x32-10
-KNOWN = [
-    ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
-]
+
+def words(texts):
+    return np.array([int(word, 16) for word in texts], np.uint32)
 
 
-def words(text):
-    return np.array([int(word, 16) for word in text.split()], np.uint32)
+KNOWN = [[words(case[name]) for name in ("counter", "key", "output")] for case in golden("philox")["cases"]]
 
 
 @pytest.mark.parametrize(("counter", "key", "output"), KNOWN)
 def test_known_answers(counter, key, output):
-    assert random.philox4x32(words(counter), words(key)).tolist() == words(output).tolist()
+    assert random.philox4x32(counter, key).tolist() == output.tolist()
 
 
 def test_many_counters_at_once_are_the_same_as_one_by_one():
-    counters = np.stack([words(counter) for counter, _, _ in KNOWN])
-    together = random.philox4x32(counters, words(KNOWN[2][1]))
+    counters = np.stack([counter for counter, _, _ in KNOWN])
+    together = random.philox4x32(counters, KNOWN[2][1])
     for row, counter in zip(together, counters, strict=True):
-        assert row.tolist() == random.philox4x32(counter, words(KNOWN[2][1])).tolist()
+        assert row.tolist() == random.philox4x32(counter, KNOWN[2][1]).tolist()
 
 
 def test_uniform_is_made_of_philox_words_as_documented():
@@ -37,6 +34,11 @@ def test_uniform_is_made_of_philox_words_as_documented():
     stream = np.concatenate(block)
     expected = [((int(stream[2 * i]) >> 5) * 2**26 + (int(stream[2 * i + 1]) >> 6)) / 2**53 for i in range(3)]
     assert random.uniform(3, 2, np.array([sample]), stream=9, n=3)[0].tolist() == expected
+
+
+def test_uniform_gives_the_golden_numbers():
+    values = golden("uniform")
+    assert random.uniform(3, 2, np.array(values["sample_ids"]), stream=9, n=3).tolist() == values["values"]
 
 
 @given(

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import drawn_samples, write_shard
+from pictures import drawn_samples
+from shards_on_disk import write_shards
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -17,13 +18,12 @@ def demo_data(tmp_path, monkeypatch):
     folder = tmp_path / "demo" / "data"
     folder.mkdir(parents=True)
     samples = [(key, number % 10, jpeg) for number, (key, _, jpeg) in enumerate(drawn_samples(2500))]
-    for name, rows, shards in (("train", samples[:2000], 8), ("val", samples[2000:], 2)):
-        size = len(rows) // shards
-        for number in range(shards):
-            write_shard(folder / f"{name}-{number:06d}.tar", rows[size * number : size * (number + 1)])
+    write_shards(folder, "train", samples[:2000], [250] * 8)
+    write_shards(folder, "val", samples[2000:], [250] * 2)
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_examples_print_what_the_readme_says(demo_data):
     blocks = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README.read_text(), re.DOTALL)
     assert len(blocks) == 3
@@ -33,9 +33,3 @@ def test_examples_print_what_the_readme_says(demo_data):
         with contextlib.redirect_stdout(printed):
             exec(compile(code, "README.md", "exec"), names)
         assert printed.getvalue() == expected
-
-
-def test_every_path_that_the_readme_names_exists():
-    text = README.read_text()
-    for path in set(re.findall(r"`((?:tests|pipelines|benchmarks|docs)/[\w/.]*)`", text)):
-        assert (README.parent / path).exists(), path

@@ -1,23 +1,37 @@
-"""The command line: `streamaug COMMAND`, one module of this package each, imported only when it is asked for.
+"""The command line: `streamaug COMMAND`, a module of this package for each, imported when the command is called.
 
-In: arguments. Out: an exit status, 0 for success, 1 for what a command found or could not do, 2 for wrong arguments.
+In: arguments. Out: an exit status, 0 for success, 1 for findings and failures, 2 for wrong arguments. A mistake of the
+user is one line on stderr, never a traceback.
 """
 
 import argparse
+import importlib.metadata
+import io
+import os
+import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 
 from streamaug.errors import StreamaugError
 
 __all__ = ["main"]
 
-#: Command to its line of help; the module of the same name has `configure(parser)` and `run(arguments)`.
+#: The exit status of a program that nobody reads any more: that of SIGPIPE, 128 + 13.
+_CLOSED_PIPE = 141
+
+#: Command to its line of help; the module of its name ("_" for "-") has `configure(parser)` and `run(arguments)`.
 COMMANDS = {
+    "make-shards": "make shards of an image folder, a list, a Hugging Face dataset or tars",
     "index": "write index files and the manifest beside shards",
     "check": "read shards through and report everything that is wrong with them",
     "cache": "show or clear a disk cache",
+    "info": "say what shards hold: samples, classes, sizes, and a sheet of thumbnails",
+    "order": "show which samples stand in a training step, and how well they are shuffled",
+    "batch": "show the images that a training step was given",
+    "bench": "measure what bounds loading here, how far it is from the limit, and what to change",
     "preview": "draw what a recipe does to images of yours",
+    "completion": "print a script that completes these commands in your shell",
 }
 
 
@@ -30,26 +44,81 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are no text
     given = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="streamaug", description="Tools for WebDataset shards.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, line in COMMANDS.items():
-        command = commands.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.")
-        if name in given[:1]:
-            module = import_module(f"streamaug.cli.{name}")
-            module.configure(command)
-            command.set_defaults(run=module.run)
     try:
-        arguments = parser.parse_args(given)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 2
-    try:
-        return int(arguments.run(arguments))
+        status, text = _run(given), ""
     except StreamaugError as error:
         status, text = 1, str(error)
     except ValueError as error:
         status, text = 2, str(error)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return _closed()
+        if error.filename is None:
+            raise
+        status, text = 1, f"{error.filename}: must be usable, got: {error.strerror}. Check the path and its rights."
     except KeyboardInterrupt:
         status, text = 130, "interrupted"
-    print(f"streamaug {arguments.command}: {text}", file=sys.stderr)
+    if text:
+        print(f"streamaug {given[0]}: {text}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _closed()
     return status
+
+
+def make_parser(names: Collection[str]) -> argparse.ArgumentParser:
+    """The parser of the program; it knows the arguments of the commands that are named, and of the others the name."""
+    parser = argparse.ArgumentParser(
+        prog="streamaug",
+        description="Tools for WebDataset shards.",
+        epilog="`streamaug COMMAND --help` shows a command's arguments, with examples.",
+    )
+    parser.add_argument("--version", action=_Version, help="print the version")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, line in COMMANDS.items():
+        description = f"{line[0].upper()}{line[1:]}."
+        raw = argparse.RawDescriptionHelpFormatter
+        command = commands.add_parser(name, help=line, description=description, formatter_class=raw)
+        if name in names:
+            module = import_module(f"streamaug.cli.{name.replace('-', '_')}")
+            module.configure(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version that is installed, which is looked up only then."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002
+        super().__init__(option_strings, dest, nargs=0, help=help, default=argparse.SUPPRESS)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"streamaug {importlib.metadata.version('streamaug')}")
+        parser.exit()
+
+
+def _run(given: Sequence[str]) -> int:
+    """Parse the arguments and run their command."""
+    try:
+        arguments = make_parser(given[:1]).parse_args(given)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    return int(arguments.run(arguments))
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout is a pipe whose reader has ended, as `head` does."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def _closed() -> int:
+    """The exit status where nobody reads any more. Python flushes once more at its end, which now goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _CLOSED_PIPE

@@ -1,103 +1,164 @@
-"""`streamaug index SHARDS`: read each shard through once, and write what opening and plain DALI need beside it.
+"""`streamaug index SHARDS`: read each shard once, and write beside it the files that opening and plain DALI need.
 
 Out: `x.idx` beside each `x.tar`, DALI's v1.2, and one `index.json` a folder with the counts of all its shards; with
 --checksum `x.crc32c` too. A shard that is damaged stops the command before the manifest is written.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from streamaug.cli.source import add_source, storage_options
+from streamaug.cli.source import add_ray, add_source, list_source, on_each, storage_options
+from streamaug.cli.usage import epilog
+from streamaug.errors import StorageError
+from streamaug.shards.checksum import checksums_beside, crc32c, write_checksums
+from streamaug.shards.index import write_index
+from streamaug.shards.manifest import NAMES, Entry, merge
+from streamaug.shards.names import PassedOver
+from streamaug.shards.range_file import Pace
+from streamaug.shards.scan import scan
+from streamaug.shards.sources import absolute
+from streamaug.shards.tar import Member, Seekable
 from streamaug.storage import Storage
-from streamaug.storage.checksum import checksums_url, crc32c, write_checksums
-from streamaug.storage.index import write_index
-from streamaug.storage.manifest import NAMES, Entry, merge
-from streamaug.storage.parallel import in_parallel
-from streamaug.storage.scan import scan
-from streamaug.storage.tar import Member, Seekable
-from streamaug.storage.urls import beside, expand, index_url, is_local, last_component, locate, shown
+from streamaug.storage.location import Location
+
+_EXAMPLES = [
+    "streamaug index shards/train",
+    "streamaug index shards/train --checksum --json",
+    "streamaug index 'https://host/data/train-{000..146}.tar' --output indexes/",
+]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_source(parser)
-    parser.add_argument("--output", metavar="FOLDER", help="write there, not beside the shards")
+    add_ray(parser)
+    parser.epilog = epilog(_EXAMPLES)
+    parser.add_argument("--output", metavar="FOLDER", help="path or URL to write to, instead of beside the shards")
     parser.add_argument(
         "--checksum", action="store_true", help="read all data too, and keep a CRC-32C of each part of each sample"
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the index files and the manifests."""
     storage = Storage(storage_options(arguments))
-    urls = list(dict.fromkeys(expand(arguments.shards)))
-    place = _Place(storage, arguments.output)
-    _check_apart(place, urls)
-    entries: dict[str, list[Entry]] = {beside(url, NAMES[0]): [] for url in urls}
+    listed = list_source(storage, arguments.shards, on_nodes=arguments.ray is not None)
+    shards = [Location.parse(url) for url in dict.fromkeys(shard.url for shard in listed)]
+    passed_over = PassedOver()
+    folder = absolute(arguments.output) if arguments.output and arguments.ray else arguments.output
+    output = _Output(storage, folder)
+    _check_apart(output, shards)
+    entries: dict[Location, list[Entry]] = {shard.beside(NAMES[0]): [] for shard in shards}
     for manifest in entries:
-        place.merged(manifest, [])  # an error before hours of reading, and before anything is written
-    for entry in _indexed(place, urls, checksum=arguments.checksum):
-        entries[beside(entry.url, NAMES[0])].append(entry)
-    for manifest, found in entries.items():
-        place.write(manifest, place.merged(manifest, found))
-    total = [entry for found in entries.values() for entry in found]
+        output.merged(manifest, [])  # an error before hours of reading, and before anything is written
+    pace = None if output.storage.options.cache_dir or arguments.ray else Pace()
+    indexer = _Indexer(output, arguments.checksum, pace)
+    for entry, here in on_each(output.storage, indexer, shards, what="Indexing", ray=arguments.ray):
+        passed_over.merge(here)
+        entries[Location.parse(entry.url).beside(NAMES[0])].append(entry)
+    for manifest, counted in entries.items():
+        output.write(manifest, output.merged(manifest, counted))
+    total = [entry for counted in entries.values() for entry in counted]
     samples, size = sum(entry.num_samples for entry in total), sum(entry.num_bytes for entry in total)
+    if arguments.json:
+        counts = {"shards": len(total), "samples": samples, "bytes": size, "passed_over": dict(passed_over.counts)}
+        print(json.dumps(counts | {"manifests": [output.of(manifest).shown for manifest in entries]}, indent=1))
+        return 0
     print(f"{len(total)} shards, {samples} samples, {size} bytes")
+    described = passed_over.described(usual=False)
+    if described:
+        print(f"passed over, since they are part of no sample: {described}")
     return 0
 
 
-class _Place:
-    """Where the results go: beside the shards, or into one folder."""
+class _Output:
+    """The files that the command writes: beside the shards, or in one folder."""
 
     def __init__(self, storage: Storage, folder: str | None) -> None:
-        self.storage = storage
-        self._folder = folder
-
-    def of(self, url: str) -> str:
-        return url if self._folder is None else str(Path(self._folder) / last_component(url))
-
-    def write(self, url: str, text: str) -> None:
-        self.storage.write(self.of(url), text.encode("utf-8", "surrogateescape"))
-
-    def merged(self, manifest: str, found: Sequence[Entry]) -> str:
-        """The text of a manifest with the new entries in it, beside what else it says."""
-        return merge(self.storage.read_all(self.of(manifest)), self.of(manifest), found)
-
-    def remove(self, url: str) -> None:
-        """Delete a local file, if there is one; in a store, the manifest says that it does not count."""
-        if is_local(self.of(url)):
-            Path(locate(self.of(url)).path).unlink(missing_ok=True)
-
-
-def _check_apart(place: _Place, urls: Sequence[str]) -> None:
-    """A ValueError, if two shards would share one index file."""
-    seen: dict[str, str] = {}
-    for url in urls:
-        target = place.of(index_url(url))
-        first = seen.setdefault(target, url)
-        if first != url:
+        if folder == "":
             raise ValueError(
-                f"shards: each must have an index file of its own, got {shown(target)} for {shown(first)} and "
-                f"{shown(url)}. Write to one --output for each folder of shards, or beside the shards."
+                "--output: must name a folder, got an empty name. Leave it out to write beside the shards."
+            )
+        self.storage = storage
+        self._inside = None if folder is None else _in_folder(folder)
+
+    def of(self, file: Location) -> Location:
+        return file if self._inside is None else self._inside.beside(file.name)
+
+    def write(self, file: Location, text: str) -> None:
+        try:
+            self.storage.write(self.of(file), text.encode("utf-8", "surrogateescape"))
+        except StorageError as error:
+            elsewhere = "Or write elsewhere with --output." if self._inside is None else "Or name another --output."
+            raise StorageError(f"{error} {elsewhere}") from error
+
+    def merged(self, manifest: Location, entries: Sequence[Entry]) -> str:
+        """The text of a manifest with the new entries in it, beside what else it says."""
+        return merge(self.storage.read_all(self.of(manifest)), self.of(manifest), entries)
+
+    def remove(self, file: Location) -> None:
+        """Delete a local file, if there is one; in a store, the manifest says that it does not count."""
+        path = self.of(file).path
+        try:
+            if self.of(file).is_local:
+                Path(path).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{path}: an old file must be removed, got: {error.strerror}. Remove it.") from error
+
+
+def _in_folder(folder: str) -> Location:
+    """A file in a folder, given by its path or URL; others are named beside it."""
+    scheme, mark, path = folder.rpartition("://")
+    return Location.parse(f"{scheme}{mark}{path.rstrip('/')}/{NAMES[0]}")
+
+
+def _check_apart(output: _Output, shards: Sequence[Location]) -> None:
+    """A ValueError, if two shards would share one index file."""
+    seen: dict[Location, Location] = {}
+    for shard in shards:
+        target = output.of(shard.index)
+        first = seen.setdefault(target, shard)
+        if first != shard:
+            raise ValueError(
+                f"shards: each must have an index file of its own, got {target.shown} for {first.shown} and "
+                f"{shard.shown}. Write to one --output for each folder of shards, or beside the shards."
             )
 
 
-def _indexed(place: _Place, urls: list[str], *, checksum: bool) -> Iterator[Entry]:
-    def one(url: str) -> Entry:
-        sums: dict[int, int] = {}
-        samples, num_bytes = scan(place.storage, url, partial(_add_checksum, sums) if checksum else None)
-        text = write_index(samples)
-        place.write(index_url(url), text)
-        if checksum:
-            index = text.encode("utf-8", "surrogateescape")
-            place.write(checksums_url(url), write_checksums(samples, sums, index))
-        else:
-            place.remove(checksums_url(url))
-        return Entry(url, len(samples), num_bytes, checksum)
+@dataclass(frozen=True, slots=True)
+class _Indexer:
+    """Indexes shards.
 
-    return in_parallel(place.storage, one, urls, what="Indexing")
+    Attributes:
+        output: Where the files go.
+        checksum: Whether to read all data, and write checksums too.
+        pace: How fast shards are read, which those read at once share; None: it is not measured.
+    """
+
+    output: _Output
+    checksum: bool
+    pace: Pace | None
+
+    def __call__(self, shard: Location) -> tuple[Entry, PassedOver]:
+        """Index a shard; what the manifest says of it, and which members are part of no sample."""
+        sums: dict[int, int] = {}
+        passed_over, output = PassedOver(), self.output
+        visit = partial(_add_checksum, sums) if self.checksum else None
+        pace = None if self.checksum else self.pace
+        samples, num_bytes = scan(output.storage, shard, visit, passed_over=passed_over, pace=pace)
+        text = write_index(samples)
+        output.write(shard.index, text)
+        if self.checksum:
+            index = text.encode("utf-8", "surrogateescape")
+            output.write(checksums_beside(shard), write_checksums(samples, sums, index))
+        else:
+            output.remove(checksums_beside(shard))
+        return Entry(shard.url, len(samples), num_bytes, self.checksum), passed_over
 
 
 def _add_checksum(sums: dict[int, int], member: Member, file: Seekable) -> None:

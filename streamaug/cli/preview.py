@@ -1,24 +1,26 @@
 """`streamaug preview RECIPE SHARDS`: what a recipe does to images of yours, as one picture.
 
-A row a sample; columns: the whole image, each operation alone at the low end, the middle and the high end of its range,
-then the whole recipe several times over, or each of its views. Boxes and keypoints are drawn where they are read.
+Each sample has a row. The columns are the whole image, each operation alone at the low end, the middle and the high end
+of its range, then the whole recipe several times over, or each of its views. Boxes and keypoints are drawn too.
 """
 
 import argparse
 import dataclasses
-import sys
-from collections.abc import Callable
-from importlib import import_module
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamaug import recipes
-from streamaug.cli.source import add_source, storage_options
+from streamaug.cli.recipe_argument import NAMED, load_recipe
+from streamaug.cli.source import add_set, open_set
+from streamaug.cli.usage import epilog
 from streamaug.errors import RecipeError
-from streamaug.ops import Annotations, Output, Resize
-from streamaug.ops.base import Geometric, Operation
-from streamaug.recipe import Recipe
-from streamaug.shards import ShardSet
+from streamaug.ops import RandomChoice, Resize
+from streamaug.ops.base import Geometric, Operation, Photometric
+from streamaug.recipes.annotations import Annotations
+from streamaug.recipes.output import Output
+from streamaug.recipes.recipe import Recipe
+from streamaug.shards.shard_set import ShardSet
 from streamaug.stages.reader import ShardReader
 
 if TYPE_CHECKING:
@@ -27,22 +29,25 @@ if TYPE_CHECKING:
     from streamaug.batch import Batch
 
 TILE, GAP, HEAD, LEVELS = 128, 6, 40, (("low", 0.0), ("middle", 0.5), ("high", 1.0 - 2**-20))
-NAMED: dict[str, Callable[[], Recipe]] = {
-    "imagenet_train": recipes.imagenet_train,
-    "imagenet_eval": recipes.imagenet_eval,
-    "imagenet_tta": recipes.imagenet_tta,
-}
+_EXAMPLES = [
+    "streamaug preview imagenet_train shards/train -o train.png",
+    "streamaug preview recipe.json 'train-{000000..000007}.tar' --rows 8 --times 2",
+    "streamaug preview my_recipes:strong shards --split train --boxes json --box-format xywh",
+]
+#: How images are normalised, and shown again, where an operation works on what is normalised.
+_NORMALIZED = Output(mean=127.5, std=64.0)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("recipe", metavar="RECIPE", help=f"{', '.join(NAMED)}; a .json file; or module:attribute")
-    add_source(parser)
+    add_set(parser)
+    parser.epilog = epilog(_EXAMPLES)
     parser.add_argument("-o", "--output", type=Path, default=Path("preview.png"), help="default: %(default)s")
     parser.add_argument("--rows", type=int, default=4, help="samples (default: %(default)s)")
     parser.add_argument("--times", type=int, default=4, help="columns of the whole recipe (default: %(default)s)")
-    parser.add_argument("--components", nargs="+", default=["jpg;jpeg;png;webp", "cls"], help="as of ShardSet.open")
     parser.add_argument("--boxes", metavar="COMPONENT", help="the JSON component with boxes and keypoints")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--box-format", default="xyxy", help="xyxy, xywh or cxcywh (default: %(default)s)")
 
 
@@ -55,52 +60,36 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.rows < 1 or arguments.times < 1:
         raise ValueError(f"--rows, --times: must be at least 1, got {arguments.rows} and {arguments.times}. Write 4.")
+    _check_output(arguments.output)
     recipe = load_recipe(arguments.recipe)
-    components = list(arguments.components)
-    if arguments.boxes and arguments.boxes not in components:
-        components.append(arguments.boxes)
-    shards = ShardSet.open(arguments.shards, components=components, storage=storage_options(arguments))
+    shards = open_set(arguments, further=[arguments.boxes] if arguments.boxes else [])
     notes = Annotations(component=arguments.boxes, box_format=arguments.box_format) if arguments.boxes else None
-    picture = draw(recipe, shards, notes, rows=min(arguments.rows, shards.num_samples), times=arguments.times)
+    rows = min(arguments.rows, shards.num_samples)
+    picture = draw(recipe, shards, notes, rows=rows, times=arguments.times)
     picture.save(arguments.output)
-    print(f"{arguments.output}: {picture.width} x {picture.height} pixels")
+    if arguments.json:
+        facts = {"output": str(arguments.output), "width": picture.width, "height": picture.height}
+        print(json.dumps(facts | {"rows": rows, "columns": [title for title, _, _ in columns(recipe)]}))
+    else:
+        print(f"{arguments.output}: {picture.width} x {picture.height} pixels")
     return 0
 
 
-def load_recipe(name: str) -> Recipe:
-    """A named recipe, one from a JSON file, or an attribute of a module: a recipe, or a function that makes one.
+def _check_output(path: Path) -> None:
+    """A ValueError, before anything is drawn, unless a picture can be written there."""
+    from PIL import Image
 
-    Raises:
-        RecipeError: If there is none.
-    """
-    if name in NAMED:
-        return NAMED[name]()
-    if name.endswith(".json"):
-        try:
-            return Recipe.from_json(Path(name).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RecipeError(
-                f"RECIPE: the file must be readable, got {name!r}: {error.strerror}. Check it."
-            ) from error
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        raise RecipeError(f"RECIPE: must be one of {', '.join(NAMED)}, a .json file or module:attribute, got {name!r}.")
-    sys.path.insert(0, "")
-    try:
-        found: Any = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise RecipeError(f"RECIPE: {name!r} must be importable, got: {error}. Check the name.") from error
-    found = found if isinstance(found, Recipe) else found()
-    if not isinstance(found, Recipe):
-        raise RecipeError(f"RECIPE: {name!r} must be or make a Recipe, got {type(found).__name__}. Return a Recipe.")
-    return found
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"--output: must end like a format of images, got {str(path)!r}. Write preview.png.")
+    if not path.parent.is_dir():
+        raise ValueError(f"--output: must lie in a folder that exists, got {str(path)!r}. Make the folder first.")
 
 
 def at_level(operation: Operation, level: float) -> Operation:
     """The operation with every random number of it at one level, and chosen for certain."""
     kind: Any = type(operation)
     methods: dict[str, Any] = {"__slots__": ()}
-    for method in ("matrix", "parameters"):
+    for method in ("matrix", "matrix_keeping", "parameters"):
         if hasattr(kind, method):
             methods[method] = _fixed(getattr(kind, method), level)
     still: Operation = object.__new__(type(kind.__name__, (kind,), methods))
@@ -122,24 +111,45 @@ def columns(recipe: Recipe) -> list[tuple[str, str, Recipe]]:
     """(title, line below it, recipe) of every column but the whole recipe's."""
     plain = Output(dtype="uint8")
     out = [("original", "resized", Recipe([Resize(recipe.size)], output=plain))]
-    for operation in recipe.operations:
-        sizing = isinstance(operation, Geometric) and operation.static_frame(None) is not None
+    for operation in (each for listed in recipe.operations for each in _members(listed)):
+        sizing = _sets_size(operation)
         for name, level in LEVELS if operation.draws else LEVELS[:1]:
             still = at_level(operation, level)
             front = [still] if sizing else [Resize(recipe.size), still]
             try:
-                alone = Recipe(front, output=plain)
+                alone = Recipe(front, output=_output(front))
             except RecipeError:  # it needs others before it, as CenterCrop after ResizeShortest
                 continue
             out.append((type(operation).__name__, name if operation.draws else "always", alone))
     return out
 
 
+def _members(operation: Operation) -> tuple[Operation, ...]:
+    """The operations to draw alone: of a choice, all its operations; else the operation itself."""
+    if not isinstance(operation, RandomChoice):
+        return (operation,)
+    return tuple(each for member in operation.operations for each in _members(member))
+
+
+def _output(operations: Sequence[Operation]) -> Output:
+    """Gray levels as they are; normalised for operations that paint what is normal afterwards."""
+    if any(isinstance(each, Photometric) and each.finishes for each in operations):
+        return _NORMALIZED
+    return Output(dtype="uint8")
+
+
+def _sets_size(operation: Operation) -> bool:
+    try:
+        return isinstance(operation, Geometric) and operation.static_frame(None) is not None
+    except RecipeError:  # it needs others before it
+        return False
+
+
 def draw(recipe: Recipe, shards: ShardSet, notes: Annotations | None, *, rows: int, times: int) -> "Image.Image":
     """The whole picture."""
     from PIL import Image, ImageDraw, ImageFont
 
-    whole = dataclasses.replace(recipe, output=Output(dtype="uint8"))
+    whole = dataclasses.replace(recipe, output=_output([each for branch in recipe.branches for each in branch]))
     reader = ShardReader(shards, batch_size=rows, shuffle=False, tail="pad")
     shown = [(*column, 0, 0) for column in columns(recipe)]
     if recipe.views:
@@ -148,8 +158,9 @@ def draw(recipe: Recipe, shards: ShardSet, notes: Annotations | None, *, rows: i
         shown += [("whole recipe", f"draw {epoch + 1}", whole, epoch, 0) for epoch in range(times)]
     page = Image.new("RGB", (GAP + len(shown) * (TILE + GAP), HEAD + rows * (TILE + GAP)), (255, 255, 255))
     pen = ImageDraw.Draw(page)
-    for number, (title, line, one, epoch, view) in enumerate(shown):
-        chain = reader.augment(one, device="cpu", annotations=notes if len(one.branches) == 1 else None)
+    for number, (title, line, shown_recipe, epoch, view) in enumerate(shown):
+        with_notes = notes if len(shown_recipe.branches) == 1 else None
+        chain = reader.augment(shown_recipe, device="cpu", annotations=with_notes)
         chain.set_epoch(epoch)
         batch = next(iter(chain))
         chain.close()
@@ -165,7 +176,10 @@ def tile(batch: "Batch", row: int) -> "Image.Image":
     """One image of a batch, with its boxes and keypoints."""
     from PIL import Image, ImageDraw
 
-    image = Image.fromarray(batch.images[row].permute(1, 2, 0).contiguous().numpy())
+    levels = batch.images[row].permute(1, 2, 0)
+    if levels.is_floating_point():
+        levels = (levels * _NORMALIZED.channel_stds[0] + _NORMALIZED.channel_means[0]).round().clamp(0, 255).byte()
+    image = Image.fromarray(levels.contiguous().numpy())
     scale = TILE / max(image.size)
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     pen = ImageDraw.Draw(image)

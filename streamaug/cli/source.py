@@ -1,24 +1,132 @@
-"""What every command about shards takes: the shards, and how their storage is reached."""
+"""The arguments of every command about shards: which ones, how to reach their storage, where to work on them."""
 
 import argparse
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
+from streamaug.cluster import on_ray
+from streamaug.shards.shard_set import ShardSet
+from streamaug.shards.sources import Listed, absolute, list_shards
+from streamaug.storage import Storage
 from streamaug.storage.options import StorageOptions
+from streamaug.storage.parallel import in_parallel
+from streamaug.storage.progress import Progress
+from streamaug.storage.urls import expand
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+_DEFAULTS = StorageOptions()
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add SHARDS and the storage options to a parser."""
-    parser.add_argument("shards", nargs="+", metavar="SHARDS", help="paths or URLs of tars; braces are expanded")
+    what = "paths or URLs of tars, with {000..146} or *; folders; manifests"
+    parser.add_argument("shards", nargs="+", metavar="SHARDS", help=what)
+    add_storage(parser)
+
+
+def add_ray(parser: argparse.ArgumentParser) -> None:
+    """Add --ray to a parser."""
+    parser.add_argument("--ray", metavar="ADDRESS", help="work on the nodes of this Ray cluster: auto, or host:port")
+
+
+def on_each(
+    storage: Storage,
+    function: Callable[[S], T],
+    items: Sequence[S],
+    *,
+    what: str,
+    threads: int | None = None,
+    ray: str | None = None,
+) -> Iterator[T]:
+    """`function(item)` of every item, in their order, by threads of this process, or by a Ray cluster's nodes.
+
+    Args:
+        storage: What the function reads from.
+        function: What to do with one item; for a cluster it can be pickled.
+        items: Shards, as a rule.
+        what: The bar's title.
+        threads: Items worked on at once in this process; None: the storage's `concurrency`.
+        ray: The cluster's address; None: none.
+
+    Raises:
+        Exception: What the function raises.
+    """
+    if ray is None:
+        yield from in_parallel(storage, function, items, what=what, threads=threads)
+        return
+    results: dict[int, T] = {}
+    with Progress(total=len(items), what=what) as progress:
+        for number, result in on_ray(ray, function, items, tick=lambda: None):
+            results[number] = result
+            progress.advance()
+    yield from (results[number] for number in range(len(items)))
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Add --split to a parser."""
+    parser.add_argument("--split", metavar="NAME", help="of a folder, pattern or manifest of several: train, say")
+
+
+def list_source(
+    storage: Storage, shards: Sequence[str], split: str | None = None, *, on_nodes: bool = False
+) -> list[Listed]:
+    """The shards that the arguments name, of that split, else of all.
+
+    Args:
+        storage: What reads manifests.
+        shards: As the user wrote them.
+        split: The split; None: all.
+        on_nodes: Whether other machines read them, whose current folder is another: paths are absolute then.
+
+    Raises:
+        ValueError: If nothing is named, or there is no such split.
+        StreamaugError: If a folder, pattern or manifest cannot be read.
+    """
+    names = [absolute(name) for name in expand(shards)] if on_nodes else expand(shards)
+    return list_shards(storage, names, split=split, every_split=split is None, manifests=split is not None)
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """Add what `open_set` needs to a parser."""
+    add_source(parser)
+    add_split(parser)
+    parser.add_argument("--components", nargs="+", default=["jpg;jpeg;png;webp", "cls"], help="as of ShardSet.open")
+
+
+def open_set(arguments: argparse.Namespace, *, further: Sequence[str] = ()) -> ShardSet:
+    """The set that the arguments name, with further components.
+
+    Raises:
+        ValueError: If nothing is named, or several splits are and none is chosen.
+        StreamaugError: If it cannot be opened.
+    """
+    components = [*arguments.components, *(name for name in further if name not in arguments.components)]
+    options = storage_options(arguments)
+    return ShardSet.open(arguments.shards, components=components, split=arguments.split, storage=options)
+
+
+def add_storage(parser: argparse.ArgumentParser) -> None:
+    """Add the storage options to a parser."""
     group = parser.add_argument_group("storage")
     group.add_argument("--endpoint", help="URL of an S3-, GCS- or Azure-compatible service")
     group.add_argument("--region", help="region of the bucket")
     group.add_argument("--anonymous", action="store_true", help="send unsigned requests")
-    group.add_argument("--concurrency", type=int, default=16, help="requests in flight at once (default: %(default)s)")
-    group.add_argument("--deadline", type=float, default=180.0, help="seconds a range may take (default: %(default)s)")
+    group.add_argument(
+        "--concurrency",
+        type=int,
+        default=_DEFAULTS.concurrency,
+        help="requests in flight at once (default: %(default)s)",
+    )
+    group.add_argument(
+        "--deadline", type=float, default=_DEFAULTS.deadline, help="seconds a range may take (default: %(default)s)"
+    )
     group.add_argument("--cache-dir", help="folder of the disk cache for remote shards")
 
 
 def storage_options(arguments: argparse.Namespace) -> StorageOptions:
-    """The storage options that were given.
+    """The storage options that the command line gives.
 
     Raises:
         ValueError: If one is out of range.
@@ -29,6 +137,6 @@ def storage_options(arguments: argparse.Namespace) -> StorageOptions:
         anonymous=arguments.anonymous,
         concurrency=arguments.concurrency,
         deadline=arguments.deadline,
-        request_timeout=min(30.0, arguments.deadline),
+        request_timeout=min(_DEFAULTS.request_timeout, arguments.deadline),
         cache_dir=arguments.cache_dir,
     )

@@ -4,56 +4,43 @@ In: the annotation component of a batch, image sizes, and a `Plan`. Out: a tenso
 at the outer corner of the first. All rows of a batch are transformed together. Pixels are never touched.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from streamaug.batch import EncodedBatch, Problem
+from streamaug.batch import EncodedBatch
 from streamaug.dali.layout import Layout
 from streamaug.dali.plan import Plan
+from streamaug.dali.units import UnitCheck
 from streamaug.errors import BadSampleError, RecipeError
 from streamaug.geometry import transform_points
-from streamaug.image_header import Header
-from streamaug.ops.annotations import Annotations
 from streamaug.ops.base import Photometric
+from streamaug.recipes.annotations import Annotations
+from streamaug.samples.annotation import Array, Form, MalformedError, Note, parse_note
+from streamaug.samples.image_header import Header
+from streamaug.samples.problem import Problem
 
-Array = npt.NDArray[np.float64]
-
-#: No coordinate is so large; whole numbers of JSON have no bound, and numpy's do.
-_LARGEST = 1e12
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Note:
-    """What one sample's annotation says.
-
-    Attributes:
-        boxes: float64 (M, 4), x1, y1, x2, y2, as stored: pixels, or fractions if normalised.
-        labels: int64 (M,).
-        keypoints: float64 (M', K, 3), x, y, visibility; M' is M where there are boxes and keypoints for each.
-    """
-
-    boxes: Array
-    labels: npt.NDArray[np.int64]
-    keypoints: Array
+#: Matrices move a point on an edge by less than this, in pixels.
+_ROUNDING = 1e-6
 
 
 class Transformed(NamedTuple):
-    """A batch's annotations in output pixels, and how many boxes reached beyond their image and were clipped to it."""
+    """A batch's annotations in output pixels.
+
+    Attributes:
+        boxes, labels, keypoints: A tensor a sample.
+        clipped: How many boxes reached beyond their image and were clipped to it.
+        dropped: How many were left out because they are malformed.
+    """
 
     boxes: tuple[torch.Tensor, ...]
     labels: tuple[torch.Tensor, ...]
     keypoints: tuple[torch.Tensor, ...]
     clipped: int
-
-
-class _MalformedError(Exception):
-    """Why an annotation cannot be used."""
+    dropped: int
 
 
 class Annotator:
@@ -74,10 +61,22 @@ class Annotator:
                 "Leave out views or annotations."
             )
         self._annotations = annotations
+        self._form = Form(
+            boxes=annotations.boxes,
+            box_format=annotations.box_format,
+            labels=annotations.labels,
+            keypoints=annotations.keypoints,
+            objects=annotations.objects,
+            table=annotations.label_table,
+            drops=annotations.on_bad_box == "drop",
+        )
+        self._units = UnitCheck(annotations.normalized)
         self._size = layout.recipe.size
         self._turned = layout.recipe.apply_orientation
         photometric = layout.views[0].photometric
-        self._hiding = [(index, each) for index, each in photometric if type(each).hides is not Photometric.hides]
+        self._hiding = [
+            (index, operation) for index, operation in photometric if type(operation).hides is not Photometric.hides
+        ]
 
     def read(self, batch: EncodedBatch) -> tuple[list[Note], dict[int, Problem]]:
         """Each row's annotation, and the rows whose annotation is malformed.
@@ -94,13 +93,25 @@ class Annotator:
         notes, problems = [], {}
         for row, text in enumerate(batch.extras[name]):
             try:
-                notes.append(self._parse(bytes(text)))
-            except _MalformedError as reason:
+                notes.append(parse_note(bytes(text), self._form))
+            except MalformedError as reason:
                 problems[row] = Problem(f"its component {name!r} is malformed: {reason}", BadSampleError, name, True)
         return notes, problems
 
+    def around_boxes(self, notes: Sequence[Note], headers: Sequence[Header]) -> Array:
+        """float64 (B, 4): top, left, bottom, right in source pixels of all boxes of a row; not a number without any."""
+        out = np.full((len(notes), 4), np.nan)
+        for row, (note, header) in enumerate(zip(notes, headers, strict=True)):
+            extent = np.array(self._extent(header) * 2, np.float64)
+            pixels = np.clip(note.boxes * extent if self._annotations.normalized else note.boxes, 0.0, extent)
+            pixels = pixels[_area(pixels) > 0]
+            if len(pixels):
+                out[row, [1, 0, 3, 2]] = [*pixels[:, :2].min(axis=0), *pixels[:, 2:].max(axis=0)]
+        return out
+
     def transform(self, notes: Sequence[Note], headers: Sequence[Header], plan: Plan) -> Transformed:
         """All annotations of a batch in output pixels."""
+        # All boxes and all keypoints of the batch at once.
         matrices = plan.matrices[0]
         sizes = np.array([self._extent(header) for header in headers], np.float64).reshape(-1, 2)
         counts = [len(note.boxes) for note in notes]
@@ -109,6 +120,8 @@ class Annotator:
         shown = plan.shown[0][:, [1, 0, 3, 2]]
         boxes, keep, clipped = self._boxes(stored, sizes[owner], matrices[owner], shown[owner])
         points = self._points([note.keypoints for note in notes], sizes, plan)
+        self._units.look(notes, dropped=int((~keep).sum()))
+        # Back to a tensor a sample; a box that is dropped takes its label and its keypoints with it.
         out: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]] = ([], [], [])
         first = 0
         for note, moved in zip(notes, points, strict=True):
@@ -119,7 +132,7 @@ class Annotator:
             out[0].append(torch.from_numpy(boxes[mine][kept].astype(np.float32)))
             out[1].append(torch.from_numpy(note.labels[kept]))
             out[2].append(torch.from_numpy(moved.astype(np.float32)))
-        return Transformed(tuple(out[0]), tuple(out[1]), tuple(out[2]), clipped)
+        return Transformed(tuple(out[0]), tuple(out[1]), tuple(out[2]), clipped, sum(note.dropped for note in notes))
 
     def _extent(self, header: Header) -> tuple[int, int]:
         """(width, height) of the image as the matrices see it."""
@@ -136,19 +149,22 @@ class Annotator:
         """
         if not len(stored):
             return stored, np.zeros(0, np.bool_), 0
+        # Boxes in source pixels, clipped to their image.
         extent = np.concatenate([sizes, sizes], axis=1)
         pixels = stored * extent if self._annotations.normalized else stored
         inside = np.clip(pixels, 0.0, extent)
         clipped = int((np.abs(inside - pixels) > 1e-6).any(axis=1).sum())
+        # The whole box in the output, and the part of it that the crops keep.
         corners = inside[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
         whole = _enclosing(matrices, corners)
         part = np.clip(inside, shown[:, [0, 1, 0, 1]], shown[:, [2, 3, 2, 3]])
         height, width = self._size
         left = _enclosing(matrices, part[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
         boxes = np.clip(left, 0.0, [width, height, width, height])
+        # Boxes of which enough is left.
         area, full = _area(boxes), _area(whole)
         visible = area / np.maximum(full, 1e-12)
-        # A corner behind the plane of projection has no place; such a box spans the horizon and says nothing.
+        # A corner behind the plane of projection has no position in the output; such a box spans the horizon.
         behind = (np.einsum("mij,mkj->mki", matrices[:, 2:, :2], corners)[..., 0] + matrices[:, 2:, 2]) <= 0
         keep = (
             (_area(part) > 0)
@@ -165,18 +181,19 @@ class Annotator:
             return list(stored)
         owner = np.repeat(np.arange(len(stored)), counts)
         flat = np.concatenate([points.reshape(-1, 3) for points in stored])
-        place = flat[:, :2] * sizes[owner] if self._annotations.normalized else flat[:, :2]
-        moved = transform_points(plan.matrices[0][owner], place[:, None])[:, 0]
+        source = flat[:, :2] * sizes[owner] if self._annotations.normalized else flat[:, :2]
+        moved = transform_points(plan.matrices[0][owner], source[:, None])[:, 0]
+        # A point is seen inside the frame, unless a crop cut it off or an operation painted over it.
         height, width = self._size
         shown = plan.shown[0][owner]
         seen: npt.NDArray[np.bool_] = np.asarray(
-            ((moved >= 0) & (moved < [width, height])).all(axis=1)
-            & ((place >= shown[:, 1::-1]) & (place <= shown[:, :1:-1])).all(axis=1)
+            _within(moved, np.zeros(2), np.array([width, height])) & _within(source, shown[:, 1::-1], shown[:, :1:-1])
         )
         for index, operation in self._hiding:
             chosen = np.flatnonzero(plan.selected[index][owner])
             if len(chosen):
                 seen[chosen] &= ~operation.hides(plan.draws[index][owner[chosen]], moved[chosen], height, width)
+        # Back to an array a sample, with the points of mirrored samples exchanged.
         out = np.concatenate([moved, np.where(seen, flat[:, 2], 0.0)[:, None]], axis=1)
         parts = np.split(out, np.cumsum(counts)[:-1])
         mirrored = np.linalg.det(plan.matrices[0]) < 0
@@ -186,81 +203,23 @@ class Annotator:
         ]
 
     def _paired(self, points: Array) -> Array:
-        """Keypoints (M, K, 3) of a mirrored sample: each takes the place of its counterpart."""
+        """Keypoints (M, K, 3) of a mirrored sample, the two of each flip pair exchanged."""
         order = np.arange(points.shape[1])
         for left, right in self._annotations.flip_pairs:
             if max(left, right) < len(order):
                 order[[left, right]] = order[[right, left]]
         return points[:, order]
 
-    def _parse(self, text: bytes) -> Note:
-        try:
-            content = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise _MalformedError(f"it is no JSON ({error})") from error
-        if not isinstance(content, dict):
-            raise _MalformedError(f"it must be an object, got {type(content).__name__}")
-        boxes = self._parse_boxes(content.get(self._annotations.boxes, []))
-        labels = _parse_labels(content.get(self._annotations.labels), len(boxes))
-        return Note(boxes, labels, _parse_keypoints(content.get(self._annotations.keypoints, [])))
-
-    def _parse_boxes(self, listed: Any) -> Array:
-        if not isinstance(listed, list):
-            raise _MalformedError(f"boxes must be a list, got {type(listed).__name__}")
-        for number, box in enumerate(listed):
-            if not isinstance(box, list) or len(box) != 4 or not all(_finite(value) for value in box):
-                raise _MalformedError(f"box {number} must be four finite numbers below 1e12, got {box!r:.80}")
-        boxes = np.array(listed, np.float64).reshape(-1, 4)
-        if self._annotations.box_format != "xyxy":
-            extent = boxes[:, 2:].copy()
-            if self._annotations.box_format == "cxcywh":
-                boxes[:, :2] -= extent / 2
-            boxes[:, 2:] = boxes[:, :2] + extent
-        wrong = np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))
-        if len(wrong):
-            number = int(wrong[0])
-            raise _MalformedError(f"box {number} must not end before it begins, got {listed[number]!r}")
-        return boxes
-
-
-def _parse_labels(listed: Any, count: int) -> npt.NDArray[np.int64]:
-    """A class number for each box; zeros where the annotation has none."""
-    if listed is None:
-        return np.zeros(count, np.int64)
-    if not isinstance(listed, list) or len(listed) != count:
-        length = len(listed) if isinstance(listed, list) else type(listed).__name__
-        raise _MalformedError(f"there must be a label for each of {count} boxes, got {length}")
-    for number, label in enumerate(listed):
-        if isinstance(label, bool) or not isinstance(label, int) or not -(1 << 63) <= label < 1 << 63:
-            raise _MalformedError(f"the label of box {number} must be a whole number of 64 bits, got {label!r:.80}")
-    return np.array(listed, np.int64).reshape(count)
-
-
-def _parse_keypoints(listed: Any) -> Array:
-    """float64 (M, K, 3); points written without a visibility have 2, "labelled and visible", as COCO has it."""
-    if not isinstance(listed, list):
-        raise _MalformedError(f"keypoints must be a list, got {type(listed).__name__}")
-    rows: list[list[list[float]]] = []
-    for number, points in enumerate(listed):
-        if not isinstance(points, list) or (rows and len(points) != len(rows[0])):
-            raise _MalformedError(f"keypoints {number} must be a list as long as the others, got {points!r:.80}")
-        for point in points:
-            if not isinstance(point, list) or len(point) not in (2, 3) or not all(_finite(value) for value in point):
-                raise _MalformedError(f"keypoints {number} must be (x, y) or (x, y, visibility), got {point!r:.80}")
-        rows.append([point if len(point) == 3 else [*point, 2.0] for point in points])
-    if not rows or not rows[0]:
-        return np.zeros((len(rows), 0, 3))
-    return np.array(rows, np.float64)
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
-
 
 def _enclosing(matrices: Array, corners: Array) -> Array:
     """Boxes (M, 4) around what becomes of corners (M, 4, 2)."""
     moved = transform_points(matrices, corners)
     return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+
+
+def _within(points: Array, low: Array, high: Array) -> npt.NDArray[np.bool_]:
+    """Which points (M, 2) lie in their rectangles, all edges included, since a mirroring exchanges the edges."""
+    return np.asarray(((points >= low - _ROUNDING) & (points <= high + _ROUNDING)).all(axis=1), np.bool_)
 
 
 def _area(boxes: Array) -> Array:

@@ -1,36 +1,58 @@
-"""Runs recipes: encoded batches in, augmented batches out, one for one and in order.
+"""Runs recipes: encoded batches in, as many augmented batches out, in the same order.
 
-Bad samples are found from their bytes before DALI sees them, and by DALI where bytes do not tell; each is replaced,
-and every batch that was under way runs again from the inputs that were kept, bit for bit. There is no thread of its
-own, and no state that a pixel could depend on.
+The preparer finds bad samples from their bytes before DALI sees them; DALI refuses those that bytes do not tell. Either
+is replaced, and after a refusal every batch under way runs again from the inputs that the engine kept, bit for bit. An
+error that no sample is to blame for, of a GPU or for want of memory, is raised as it is, after the batches before it. A
+thread of the engine's own, which lives as long as the pass, prepares the batch that comes next while the thread that
+takes batches trains; whatever is the user's (functions, stand-ins, errors) stays with the latter. The engine has no
+state that a pixel could depend on.
 """
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
+from functools import partial
+from typing import Any, Literal
 
 import torch
 
-from streamaug.batch import Batch, EncodedBatch, Replace
-from streamaug.dali.device import default_threads, resolve_device
-from streamaug.dali.feed import Job, Preparer
+from streamaug.batch import Batch, EncodedBatch
+from streamaug.dali.ahead import Ahead
+from streamaug.dali.builds import warn_of_two_builds
+from streamaug.dali.counting import PipelineCounts
+from streamaug.dali.device import default_threads, device_name, resolve_device
 from streamaug.dali.graph import define
+from streamaug.dali.known_headers import KnownHeaders
 from streamaug.dali.layout import Layout
+from streamaug.dali.prepare import Job, Preparer
 from streamaug.dali.recover import undecodable
 from streamaug.dali.runner import Runner
 from streamaug.errors import RecipeError
-from streamaug.ops.annotations import Annotations
-from streamaug.recipe import Recipe
+from streamaug.recipes.annotations import Annotations
+from streamaug.recipes.recipe import Recipe
+from streamaug.samples.problem import Replace
+from streamaug.samples.target import TargetFunction
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """The batch that was read last, its preparer, and its job, which may be the engine's thread's to make."""
+
+    batch: EncodedBatch
+    preparer: Preparer
+    job: "Job | Future[Job | None] | None"
 
 
 @dataclass(slots=True)
 class _Intake:
-    """What still comes from the source: a job that waits for its turn, and the error that ended it, if one did."""
+    """The source's side of a pass: the batch that was read last and waits, and the error that ended the source."""
 
     batches: Iterator[EncodedBatch]
     replace: Replace
-    waiting: Job | None = None
+    waiting: _Waiting | None = None
     ended: bool = False
     error: Exception | None = None
 
@@ -40,51 +62,113 @@ class AugmentEngine:
 
     Args:
         recipe: The recipe, or a function from the epoch to it.
-        device: "auto" (a GPU where there is one), "cpu", "gpu" (torch's current device) or "cuda:N".
-        num_threads: DALI's threads; None: the usable cores, divided by LOCAL_WORLD_SIZE, and one more.
+        device: "auto" or None (a GPU where there is one), "cpu", "gpu" (torch's current device), "cuda:N", a number, or
+            a torch.device.
+        num_threads: DALI's threads; None: the usable cores, divided by the ranks of this host, and one more.
         prefetch: How many batches are under way at a time.
         annotations: How to read boxes and keypoints, if there are any.
         num_classes: Labels must be below it; None: any class number will do.
+        targets: How the second component is read, see `Preparer`.
+        hw_decoder_load: Share of JPEGs for a GPU's own decoder, 0..1, see `decode`.
+        keeps_headers: Whether a sample id always stands for the same bytes, so that headers may be kept by it.
 
     Raises:
-        RecipeError: If an argument is none of these.
+        RecipeError: If an argument is not one of the allowed values.
     """
 
     def __init__(
         self,
         recipe: Recipe | Callable[[int], Recipe],
         *,
-        device: str = "auto",
+        device: str | int | torch.device | None = "auto",
         num_threads: int | None = None,
         prefetch: int = 2,
         annotations: Annotations | None = None,
         num_classes: int | None = None,
+        targets: TargetFunction | Literal["label"] | None = "label",
+        hw_decoder_load: float = 0.0,
+        keeps_headers: bool = False,
     ) -> None:
         if not isinstance(recipe, Recipe) and not callable(recipe):
             raise RecipeError(f"augment.recipe: must be a Recipe or a function epoch -> Recipe, got {recipe!r}.")
         for name, value in (("num_threads", num_threads), ("prefetch", prefetch)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise RecipeError(f"augment.{name}: must be a whole number of at least 1, got {value!r}. Write 2.")
+        if not (targets is None or targets == "label" or callable(targets)):
+            raise RecipeError(
+                f'augment.targets: must be "label", None or a function of bytes, got {targets!r}. Write "label".'
+            )
+        if not (isinstance(hw_decoder_load, int | float) and 0.0 <= hw_decoder_load <= 1.0):
+            raise RecipeError(
+                f"augment.hw_decoder_load: must be a share within 0..1, got {hw_decoder_load!r}. Write 0.0, with which "
+                "pixels depend on the sample alone."
+            )
+        warn_of_two_builds()
         self._recipe = recipe
-        self._device_name = device
-        self._device: int | None = resolve_device(device, warn=False)
-        self._num_threads = num_threads or default_threads()
+        self._device_name = device_name(device)
+        self._device: int | None = resolve_device(self._device_name, warn=False)
+        self._num_threads, self._threads = num_threads, num_threads or 1
         self._prefetch = prefetch
-        self._annotations, self._num_classes = annotations, num_classes
+        self._annotations, self._num_classes, self._targets = annotations, num_classes, targets
+        self._hw_decoder_load = float(hw_decoder_load)
         #: Boxes so far that reached beyond their image and were clipped to it.
         self.clipped_boxes = 0
+        #: Boxes so far that were left out because they are malformed.
+        self.dropped_boxes = 0
         #: How often so far DALI refused a batch, so that its pipeline had to be built anew.
         self.recoveries = 0
+        self._keeps_headers = keeps_headers
+        self._known: KnownHeaders | None = None
+        self._ahead: Ahead | None = None
         self._preparer: Preparer | None = None
         self._runner: Runner | None = None
+        #: The preparer of the runner, and the runner's batch size.
+        self._largest: tuple[Preparer | None, int] = (None, 0)
         self._flight: deque[Job] = deque()
+        self._intake: _Intake | None = None
+        #: What the pass under way, else the last one, did and waited for.
+        self.counts = PipelineCounts()
 
-    def run(self, batches: Iterator[EncodedBatch], replace: Replace) -> Iterator[Batch]:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy has the same definition, and a pipeline of its own."""
+        definition = partial(AugmentEngine, self._recipe, **self.settings)
+        return definition, ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that make an engine like this one."""
+        return {
+            "device": self._device_name,
+            "num_threads": self._num_threads,
+            "prefetch": self._prefetch,
+            "annotations": self._annotations,
+            "num_classes": self._num_classes,
+            "targets": self._targets,
+            "hw_decoder_load": self._hw_decoder_load,
+            "keeps_headers": self._keeps_headers,
+        }
+
+    def __repr__(self) -> str:
+        recipe = self._recipe
+        what = f"{len(recipe.operations)} operations" if isinstance(recipe, Recipe) else "a recipe by epoch"
+        load = f", hw_decoder_load={self._hw_decoder_load:g}" if self._hw_decoder_load else ""
+        return f"{what}, device={self._device_name!r}{load}"
+
+    def run(
+        self,
+        batches: Iterator[EncodedBatch],
+        replace: Replace,
+        *,
+        world_size: int = 1,
+        counts: PipelineCounts | None = None,
+    ) -> Iterator[Batch]:
         """Augment the batches of one pass.
 
         Args:
-            batches: What the reader delivers.
-            replace: Puts stand-ins in the place of bad rows, or raises.
+            batches: The encoded batches of the reader.
+            replace: Puts stand-ins into bad rows, or raises.
+            world_size: The ranks, which share the cores of a host.
+            counts: Is told what the engine does and waits for.
 
         Yields:
             A `Batch` for each encoded one, in order. An error of the source is raised after the batches before it.
@@ -92,121 +176,212 @@ class AugmentEngine:
         Raises:
             BadSampleError: As `replace` does.
         """
+        counts = self.counts = counts or PipelineCounts()
         self._device = resolve_device(self._device_name, warn=True)
-        intake = _Intake(iter(batches), replace)
+        self._threads = self._num_threads or default_threads(world_size)
+        self._drain()  # of a pass that an interrupt left before it could end
+        intake = self._intake = _Intake(iter(batches), replace)
         try:
             self._refill(intake)
             while self._flight:
                 batch = self._collect(intake)
                 self._refill(intake)
+                counts.queue_depth, counts.prefetch_fill = len(self._flight), len(self._flight) / self._prefetch
                 if batch is not None:
                     yield batch
+        except GeneratorExit:
+            raise
+        except BaseException:  # an interrupt may have left the pipeline half fed: its next batch would be another's
+            self.close()
+            raise
         finally:
-            self._drain()
-        if intake.error is not None:
-            raise intake.error
+            counts.queue_depth, counts.prefetch_fill = 0, 0.0
+            if self._intake is intake:
+                self._intake = None
+                self._end_thread()
+                self._drain()
+        error, intake.error = intake.error, None  # kept nowhere, it and the frames of its traceback are freed at once
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+
+    def recipe(self, epoch: int) -> Recipe:
+        """The recipe of an epoch."""
+        return self._recipe if isinstance(self._recipe, Recipe) else self._recipe(epoch)
 
     def close(self) -> None:
-        """Free the pipeline; the engine may be used again."""
+        """Free the pipeline and end the thread; the engine may be used again."""
         self._flight.clear()
         self._runner = None
+        self._end_thread()
+
+    def _end_thread(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.close()
 
     def _refill(self, intake: _Intake) -> None:
-        """Keep `prefetch` batches under way and the next one prepared, so that DALI never waits for Python."""
+        """Keep `prefetch` batches under way and the next one in preparation, so that DALI never waits for Python."""
         while True:
             if intake.waiting is None and not intake.ended:
                 try:
-                    intake.waiting = self._prepared(next(intake.batches), intake.replace)
+                    intake.waiting = self._in_preparation(next(intake.batches), intake.replace)
                 except StopIteration:
                     intake.ended = True
                 except Exception as error:  # noqa: BLE001 - raised again, after the batches before it
                     intake.ended, intake.error = True, error
-            job = intake.waiting
-            if job is None or len(self._flight) >= self._prefetch or (self._flight and not self._fits(job)):
+            waiting = intake.waiting
+            if waiting is None or len(self._flight) >= self._prefetch or (self._flight and not self._fits(waiting)):
                 return
             intake.waiting = None
+            try:
+                job = self._prepared(waiting, intake.replace)
+            except Exception as error:  # noqa: BLE001 - likewise
+                intake.ended, intake.error = True, error
+                return
             self._submit(job, intake)
 
-    def _prepared(self, batch: EncodedBatch, replace: Replace) -> Job:
-        epoch = batch.origin.epoch
-        recipe = self._recipe if isinstance(self._recipe, Recipe) else self._recipe(epoch)
-        if self._preparer is None or self._preparer.layout.recipe != recipe:
-            self._preparer = Preparer(
-                Layout(recipe), self._annotations, turns=self._device is None, num_classes=self._num_classes
+    def _in_preparation(self, batch: EncodedBatch, replace: Replace) -> _Waiting:
+        """Hand a batch to the engine's thread, or prepare it here where the user's functions are needed."""
+        recipe = self.recipe(batch.origin.epoch)
+        kind = "cpu" if self._device is None else "gpu"
+        preparer = self._preparer
+        if preparer is None or (preparer.layout.recipe, preparer.layout.device) != (recipe, kind):
+            if self._keeps_headers and (self._known is None or self._known.orientation != recipe.apply_orientation):
+                self._known = KnownHeaders(orientation=recipe.apply_orientation)
+            preparer = self._preparer = Preparer(
+                Layout(recipe, kind),
+                self._annotations,
+                num_classes=self._num_classes,
+                targets=self._targets,
+                num_threads=self._threads,
+                known=self._known,
             )
-        return self._preparer.prepare(batch, replace)
+        if not preparer.runs_ahead:
+            return _Waiting(batch, preparer, preparer.prepare(batch, replace))
+        if self._ahead is None:
+            self._ahead = Ahead()
+        return _Waiting(batch, preparer, self._ahead.submit(partial(preparer.prepare_ahead, batch)))
 
-    def _fits(self, job: Job) -> bool:
+    def _prepared(self, waiting: _Waiting, replace: Replace) -> Job:
+        """The job of a batch in preparation; made here where the engine's thread found something to decide."""
+        job, waiting.job = waiting.job, None  # an error's traceback must not keep the future, which keeps the error
+        try:
+            made = self.counts.prepared(job, self._ahead) if isinstance(job, Future) else job
+        finally:
+            del job
+        return waiting.preparer.prepare(waiting.batch, replace) if made is None else made
+
+    def _fits(self, job: Job | _Waiting) -> bool:
         runner = self._runner
-        return runner is not None and runner.owner is job.preparer and job.size <= runner.batch_size
+        if runner is None or runner.owner is not job.preparer or runner.device != self._device:
+            return False
+        return len(job.batch.data) <= runner.batch_size
 
     def _submit(self, job: Job, intake: _Intake) -> None:
         self._flight.append(job)
         try:
-            self._start(job)
-        except RuntimeError as error:
-            self._recover(error, intake)
+            try:
+                self._start(job)
+            except RuntimeError as error:
+                self._recover(error, intake)
+        except (RuntimeError, MemoryError) as error:
+            self._give_up(error, intake)
 
     def _start(self, job: Job) -> None:
         if not self._fits(job):
             self._runner = None
-            preparer = job.preparer
-            device = "cpu" if self._device is None else "gpu"
-            self._runner = Runner(
-                lambda nodes: define(preparer.layout, nodes[0], preparer.named(nodes[1:]), device),
-                owner=preparer,
-                inputs=len(preparer.names) + 1,
-                batch_size=job.size,
-                num_threads=self._num_threads,
-                prefetch=self._prefetch,
-                device=self._device,
-            )
+            preparer, load = job.preparer, self._hw_decoder_load
+            # After a refusal larger batches may be under way than the first that is started anew.
+            owner, largest = self._largest
+            self._largest = preparer, max(job.size, largest if owner is preparer else 0)
+            self.counts.pipelines += 1
+            with self.counts.building:
+                self._runner = Runner(
+                    lambda nodes: define(preparer.layout, nodes[0], preparer.named(nodes[1:]), load),
+                    owner=preparer,
+                    inputs=len(preparer.names) + 1,
+                    batch_size=self._largest[1],
+                    num_threads=self._threads,
+                    prefetch=self._prefetch,
+                    device=self._device,
+                )
         if self._runner is not None:
-            self._runner.submit(job.arrays)
+            self._runner.submit(job.inputs)
 
     def _collect(self, intake: _Intake) -> Batch | None:
-        """The oldest batch; None if it could not be made and an error is waiting in its place."""
+        """The oldest batch; None if it could not be made, and the intake holds the error instead."""
         while self._flight and self._runner is not None:
             try:
-                tensors = self._runner.collect()
+                with self.counts.in_pipeline:
+                    tensors = self._runner.collect()
             except RuntimeError as error:
                 self._recover(error, intake)
                 continue
-            return self._finished(self._flight.popleft(), tensors)
+            batch = self._finished(self._flight[0], tensors)
+            self._put_away(self._flight.popleft())
+            return batch
         return None
 
+    def _put_away(self, job: Job) -> None:
+        """Free a job's thousands of small objects in the engine's thread, where there is one."""
+        if self._ahead is not None:
+            self._ahead.submit(partial(_forget, job))
+
     def _recover(self, error: RuntimeError, intake: _Intake) -> None:
-        """After DALI refused a batch: replace what it cannot decode, and start anew with all that was under way."""
+        """After DALI refused a batch: replace what it cannot decode, and start anew with all that was under way.
+
+        Raises:
+            RuntimeError: `error`, if every sample decodes on the CPU, so that none is to blame.
+        """
         self._runner = None
         self.recoveries += 1
         jobs, self._flight = list(self._flight), deque()
-        found = False
+        replaced = False
         for job in jobs:
-            problems = undecodable(job, self._device)
+            problems = undecodable(job)
             if problems:
-                found = True
+                replaced = True
                 try:
                     job = job.preparer.prepare(intake.replace(job.batch, problems), intake.replace)
                 except Exception as refusal:  # noqa: BLE001 - raised again, after the batches before it
                     intake.ended, intake.error, intake.waiting = True, refusal, None
                     break
             self._flight.append(job)
-        if not found:
+        if not replaced:
+            where = "the CPU" if self._device is None else f"cuda:{self._device}"
+            error.add_note(
+                f"augment: DALI failed on {where}, and each sample under way decodes on a CPU by itself: none is to "
+                "blame, and none was replaced. For want of memory, give smaller batches or augment(prefetch=1)."
+            )
             raise error
-        for job in list(self._flight):
-            try:
+        again, self._flight = list(self._flight), deque()
+        for job in again:
+            self._submit(job, intake)
+            if not self._flight or self._flight[-1] is not job:
+                return  # it was given up, and what comes after it
+
+    def _give_up(self, error: Exception, intake: _Intake) -> None:
+        """After an error of the batch that was submitted last: the batches before it run anew, then it is raised."""
+        intake.ended, intake.error, intake.waiting = True, error, None
+        jobs, self._flight, self._runner = list(self._flight)[:-1], deque(), None
+        try:
+            for job in jobs:
+                self._flight.append(job)
                 self._start(job)
-            except RuntimeError as again:
-                self._recover(again, intake)
-                return
+        except (RuntimeError, MemoryError):  # nothing works any more, and the first error says why
+            self._flight.clear()
+            self._runner = None
 
     def _drain(self) -> None:
-        """Leave the pipeline empty for the next pass; a dead one is dropped."""
+        """Leave the pipeline empty for the next pass; drop it if it is dead."""
         self._flight.clear()
         try:
             if self._runner is not None:
                 self._runner.drain()
-        except RuntimeError:
+        except (RuntimeError, MemoryError):
             self._runner = None
 
     def _finished(self, job: Job, tensors: list[torch.Tensor]) -> Batch:
@@ -229,6 +404,18 @@ class AugmentEngine:
         annotator = job.preparer.annotator
         if annotator is None:
             return batch
-        found = annotator.transform(job.notes, job.headers, job.plan)
-        self.clipped_boxes += found.clipped
-        return replace_fields(batch, boxes=found.boxes, box_labels=found.labels, keypoints=found.keypoints)
+        moved = annotator.transform(job.notes, job.headers, job.plan)
+        self.clipped_boxes += moved.clipped
+        if moved.dropped and not self.dropped_boxes:
+            warnings.warn(
+                f"Annotations.on_bad_box: {moved.dropped} malformed boxes were left out in a batch, and more may be "
+                'without a word. See Augmenter.dropped_boxes, or write on_bad_box="sample" to be told of each.',
+                UserWarning,
+                stacklevel=2,
+            )
+        self.dropped_boxes += moved.dropped
+        return replace_fields(batch, boxes=moved.boxes, box_labels=moved.labels, keypoints=moved.keypoints)
+
+
+def _forget(job: Job) -> None:
+    """Nothing: whoever calls it lets go of the job."""

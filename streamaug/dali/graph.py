@@ -1,127 +1,156 @@
 """The DALI graph of a recipe, one function for CPU and GPU: decode once, resample once a view, photometry, output.
 
-In: a `Layout` and the nodes of a `Plan`'s feeds. Out: one node per view. It holds no numbers of samples: those come
-with the feeds. The only difference between the devices is where the decoder leaves its pixels.
+In: a `Layout` and the nodes of a `Plan`'s feeds. Out: a node per view. It holds no numbers of samples: those come with
+the feeds. On a GPU each node is a launch, so the graph has as few as it can there: nothing but what the plan feeds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from streamaug.dali.layout import Geometry, Layout, View
-from streamaug.ops.base import Arguments, Node, dali_fn, dali_types, where
-from streamaug.ops.output import Output
+from streamaug.dali.decode import decode
+from streamaug.dali.layout import (
+    Geometry,
+    GeometryFeed,
+    Layout,
+    TurnFeed,
+    View,
+    mirror_feed,
+    parameter_feed,
+    selected_feed,
+)
+from streamaug.ops.base import Color, Photometric
+from streamaug.ops.nodes import Arguments, Node, dali, dali_fn, dali_types, where, with_prefix
+from streamaug.recipes.output import Output
+
+#: A GPU's resize takes so many samples at a launch. The memory between its two passes grows with them: of an ImageNet
+#: photograph 1 MB each.
+_SAMPLES_PER_RESIZE = 128
 
 
-def define(layout: Layout, encoded: Node, nodes: Mapping[str, Node], device: str) -> list[Node]:
+def define(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder_load: float = 0.0) -> list[Node]:
     """Add the graph to the current pipeline.
 
     Args:
         layout: The recipe's layout.
         encoded: The encoded images, uint8 (n,), on the CPU.
         nodes: One node per feed, by name, on the CPU.
-        device: "cpu" or "gpu".
+        hw_decoder_load: See `decode`.
 
     Returns:
         One node per view: images in the recipe's output format (bfloat16 as float32).
     """
-    image = decode(layout, encoded, nodes, device)
-    frames = [
-        _geometry(geometry, f"geometry{number}", image, nodes) for number, geometry in enumerate(layout.geometries)
-    ]
-    return [
-        _view(layout, view, f"view{number}", frames[view.geometry], nodes, device)
-        for number, view in enumerate(layout.views)
-    ]
+    image = decode(encoded, nodes, layout.device, hw_decoder_load)
+    if layout.recipe.apply_orientation:
+        image = _upright(image, nodes)
+    frames = [_geometry(geometry, number, image, nodes) for number, geometry in enumerate(layout.geometries)]
+    return [_view(layout, view, number, frames[view.geometry], nodes) for number, view in enumerate(layout.views)]
 
 
-def decode(layout: Layout, encoded: Node, nodes: Mapping[str, Node], device: str) -> Node:
-    """The part of each image that is needed: uint8 (h, w, 3) RGB."""
-    fn, types = dali_fn(), dali_types()
+def _upright(image: Node, nodes: Mapping[str, Node]) -> Node:
+    """The windows turned as their orientations say; those that are upright pass untouched."""
 
-    return fn.decoders.image_slice(
-        encoded,
-        device="cpu" if device == "cpu" else "mixed",
-        start=nodes["start"],
-        shape=nodes["shape"],
-        axis_names="HW",
-        output_type=types.RGB,
-        adjust_orientation=layout.recipe.apply_orientation,
-    )
+    def turned(image: Node, transposed: Node, size: Node, horizontal: Node, vertical: Node) -> Node:
+        image = where(transposed, [image, size], _transpose)
+        return dali_fn().flip(image, horizontal=horizontal, vertical=vertical)
+
+    if TurnFeed.MATRIX in nodes:
+        return where(nodes[TurnFeed.TURNED], [image, nodes[TurnFeed.MATRIX], nodes[TurnFeed.SIZE]], _moved)
+    feeds = (TurnFeed.TRANSPOSED, TurnFeed.TRANSPOSED_SIZE, TurnFeed.HORIZONTAL, TurnFeed.VERTICAL)
+    return where(nodes[TurnFeed.TURNED], [image, *(nodes[feed] for feed in feeds)], turned)
 
 
-def _geometry(geometry: Geometry, name: str, image: Node, nodes: Mapping[str, Node]) -> Node:
+def _geometry(geometry: Geometry, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
+    """The decoded window as the geometry leaves it, but for a horizontal mirroring, which is part of the output."""
     if geometry.one_warp:
-        return _warp(geometry, name, image, nodes)
-    image = _resize(geometry, name, image, nodes)
+        return _warp(geometry, number, image, nodes)
+    image = _resize(geometry, number, image, nodes)
     if geometry.warps:
-        names = [f"{name}.{part}" for part in ("matrix", "bordered") if f"{name}.{part}" in nodes]
+        feeds = (GeometryFeed.MATRIX.of(number), GeometryFeed.BORDERED.of(number))
+        names = [name for name in feeds if name in nodes]
 
-        def warped(image: Node, *chosen: Node) -> Node:
-            return _warp(geometry, name, image, dict(zip(names, chosen, strict=True)))
+        def warped(image: Node, *inputs: Node) -> Node:
+            return _warp(geometry, number, image, dict(zip(names, inputs, strict=True)))
 
-        return where(nodes[f"{name}.warped"], [image, *(nodes[each] for each in names)], warped)
-    if "v" in geometry.flips:
-        fn = dali_fn()
-
-        image = fn.flip(image, horizontal=0, vertical=nodes[f"{name}.vertical"])
+        return where(nodes[GeometryFeed.WARPED.of(number)], [image, *(nodes[name] for name in names)], warped)
+    if GeometryFeed.VERTICAL.of(number) in nodes:
+        return dali_fn().flip(image, horizontal=0, vertical=nodes[GeometryFeed.VERTICAL.of(number)])
     return image
 
 
-def _resize(geometry: Geometry, name: str, image: Node, nodes: Mapping[str, Node]) -> Node:
+def _resize(geometry: Geometry, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
+    """The resize with a filter.
+
+    Where all samples get one size, a CPU parts them three ways: those that are enlarged go through a warp, which does
+    the same arithmetic at half the cost; those that `sideways` chose are resized lying on their side, since DALI is
+    faster so; the rest are resized as they are. Where sizes differ from sample to sample, and on a GPU, there is the
+    plain resize alone.
+    """
     fn, types = dali_fn(), dali_types()
 
+    # The plain resize, with the region of interest of each sample where it is not the whole window.
     kinds = {
         "bilinear": types.INTERP_LINEAR,
         "bicubic": types.INTERP_CUBIC,
         "lanczos": types.INTERP_LANCZOS3,
     }
     kind = kinds[geometry.interpolation]
-    parts = [part for part in ("roi_start", "roi_end", "size") if f"{name}.{part}" in nodes]
-    chosen = [nodes[f"{name}.{part}"] for part in parts]
+    feeds = [feed for feed in (GeometryFeed.ROI_START, GeometryFeed.ROI_END) if feed.of(number) in nodes]
+    rois = [nodes[feed.of(number)] for feed in feeds]
+    launches = {}
+    if geometry.device == "gpu":
+        launches["minibatch_size"] = min(dali().Pipeline.current().max_batch_size, _SAMPLES_PER_RESIZE)
 
-    def resize(image: Node, size: Any, *chosen: Node) -> Node:
-        arguments = {"size": size, **dict(zip(parts, chosen, strict=True))}
-        return fn.resize(image, interp_type=kind, antialias=True, **arguments)
+    def resize(image: Node, size: Any, *rois: Node) -> Node:
+        regions = {str(feed): roi for feed, roi in zip(feeds, rois, strict=True)}
+        return fn.resize(image, interp_type=kind, antialias=True, size=size, **regions, **launches)
 
     size = geometry.lead_size
-    if size is None:
-        return resize(image, None, *chosen)
+    if size is None or not geometry.may_transpose:
+        return resize(image, nodes[GeometryFeed.SIZE.of(number)] if size is None else size, *rois)
 
-    def on_its_side(image: Node, turned_size: Node, *chosen: Node) -> Node:
-        return _turn(resize(_turn(image, turned_size), size[::-1], *chosen), size)
+    # Samples that lie on their side, and those that do not.
+    def on_its_side(image: Node, transposed_size: Node, *rois: Node) -> Node:
+        return _transpose(resize(_transpose(image, transposed_size), size[::-1], *rois), size)
 
-    def shrunk(image: Node, turned: Node, turned_size: Node, *chosen: Node) -> Node:
+    def shrunk(image: Node, transposed: Node, transposed_size: Node, *rois: Node) -> Node:
         return where(
-            turned,
-            [image, turned_size, *chosen],
+            transposed,
+            [image, transposed_size, *rois],
             on_its_side,
-            lambda image, _, *chosen: resize(image, size, *chosen),
+            lambda image, _, *rois: resize(image, size, *rois),
         )
 
-    inputs = [nodes[f"{name}.turned"], nodes[f"{name}.turned_size"], *chosen]
+    inputs = [nodes[GeometryFeed.TRANSPOSED.of(number)], nodes[GeometryFeed.TRANSPOSED_SIZE.of(number)], *rois]
     if not geometry.warps_enlarged:
         return shrunk(image, *inputs)
 
+    # Samples that are enlarged.
     def enlarged(image: Node, zoom: Node, *_: Node) -> Node:
         return fn.experimental.warp_perspective(
             image, matrix=zoom, size=size, border_mode="replicate", interp_type=types.INTERP_LINEAR
         )
 
     return where(
-        nodes[f"{name}.enlarged"],
-        [image, nodes[f"{name}.zoom"], *inputs],
+        nodes[GeometryFeed.ENLARGED.of(number)],
+        [image, nodes[GeometryFeed.ZOOM.of(number)], *inputs],
         enlarged,
         lambda image, _, *inputs: shrunk(image, *inputs),
     )
 
 
-def _turn(image: Node, size: Any) -> Node:
+def _transpose(image: Node, size: Any) -> Node:
     """Rows become columns; `size` is that of the result."""
+    return _moved(image, [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0], size)
+
+
+def _moved(image: Node, matrix: Any, size: Any) -> Node:
+    """Whole pixels in other places: `matrix` takes their numbers in the result to those in the image."""
     fn, types = dali_fn(), dali_types()
 
     return fn.experimental.warp_perspective(
         image,
-        matrix=[0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+        matrix=matrix,
         size=size,
         border_mode="replicate",
         interp_type=types.INTERP_NN,
@@ -129,59 +158,67 @@ def _turn(image: Node, size: Any) -> Node:
     )
 
 
-def _warp(geometry: Geometry, name: str, image: Node, nodes: Mapping[str, Node]) -> Node:
+def _warp(geometry: Geometry, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
+    """The one warp: with the recipe's border for samples that may show it, else with the image's own edge."""
     fn, types = dali_fn(), dali_types()
 
-    def warp(image: Node, matrix: Node, mode: str, fill: float) -> Node:
+    def warp(image: Node, matrix: Node, mode: str, fill: Color) -> Node:
         return fn.experimental.warp_perspective(
             image,
             matrix=matrix,
             size=geometry.size,
             border_mode=mode,
-            fill_value=fill,
+            fill_value=list(fill) if isinstance(fill, tuple) else fill,
             interp_type=types.INTERP_LINEAR,
             pixel_origin="corner",
         )
 
-    border = geometry.border
+    border, matrix = geometry.border, nodes[GeometryFeed.MATRIX.of(number)]
     if border is None:
-        return warp(image, nodes[f"{name}.matrix"], "replicate", 0.0)
+        return warp(image, matrix, "replicate", 0.0)
     if not geometry.two_borders:
-        return warp(image, nodes[f"{name}.matrix"], *border)
-    bordered, matrix = nodes[f"{name}.bordered"], nodes[f"{name}.matrix"]
+        return warp(image, matrix, *border)
     return where(
-        bordered,
+        nodes[GeometryFeed.BORDERED.of(number)],
         [image, matrix],
         lambda image, matrix: warp(image, matrix, *border),
         lambda image, matrix: warp(image, matrix, "replicate", 0.0),
     )
 
 
-def _view(layout: Layout, view: View, name: str, image: Node, nodes: Mapping[str, Node], device: str) -> Node:
-    fn = dali_fn()
-
-    mirror: Node = nodes.get(f"{name}.mirror", int(view.mirrored))
-    if view.mirrors_early and (f"{name}.mirror" in nodes or view.mirrored):
-        image = fn.flip(image, horizontal=mirror, vertical=0)
+def _view(layout: Layout, view: View, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
+    """Mirroring where the photometry needs it first, the photometric operations in order, and the output."""
+    mirror: Node = nodes.get(mirror_feed(number), int(view.mirrored))
+    if view.mirrors_early and (mirror_feed(number) in nodes or view.mirrored):
+        image = dali_fn().flip(image, horizontal=mirror, vertical=0)
         mirror = 0
-    for index, operation in view.photometric:
-        prefix = f"{name}.{index}:"
-        own = {key.removeprefix(prefix): node for key, node in nodes.items() if key.startswith(prefix)}
-        arguments = Arguments(own, *layout.recipe.size, device)
+
+    def applied(index: int, operation: Photometric, image: Node, build: Callable[[Node, Arguments], Node]) -> Node:
+        parameters = with_prefix(nodes, parameter_feed(number, index))
+        arguments = Arguments(parameters, *layout.recipe.size, layout.device).uploaded(operation.inputs)
         if operation.probability < 1.0:
-            image = arguments.where(nodes[f"{name}.{index}.selected"], image, operation.build)
-        else:
-            image = operation.build(image, arguments)
-    return _output(layout.recipe.output, image, mirror)
+            return arguments.where(nodes[selected_feed(number, index)], image, build)
+        return build(image, arguments)
 
-
-def _output(output: Output, image: Node, mirror: Node) -> Node:
-    fn, types = dali_fn(), dali_types()
-
+    for index, operation in view.photometric:
+        image = applied(index, operation, image, operation.build)
+    output, types = layout.recipe.output, dali_types()
     kinds = {"float32": types.FLOAT, "float16": types.FLOAT16, "bfloat16": types.FLOAT, "uint8": types.UINT8}
-    return fn.crop_mirror_normalize(
+    finishing = [(index, operation) for index, operation in view.photometric if operation.finishes]
+    if not finishing:
+        return _output(output, image, mirror, kinds[output.dtype])
+    # What must not be normalised comes last, in single precision.
+    image = _output(output, image, mirror, types.FLOAT)
+    for index, operation in finishing:
+        finish = partial(operation.finish, channels_first=not output.channels_last)
+        image = applied(index, operation, image, finish)
+    return image if kinds[output.dtype] == types.FLOAT else dali_fn().cast(image, dtype=kinds[output.dtype])
+
+
+def _output(output: Output, image: Node, mirror: Node, dtype: Any) -> Node:
+    return dali_fn().crop_mirror_normalize(
         image,
-        dtype=kinds[output.dtype],
+        dtype=dtype,
         output_layout="HWC" if output.channels_last else "CHW",
         mean=list(output.channel_means),
         std=list(output.channel_stds),

@@ -1,14 +1,69 @@
 """A recipe taken apart for the graph: which operations resize, which warp, what views share. Static facts only.
 
-In: a `Recipe`. Out: a `Layout`, which both the numpy side (`plan`) and the DALI side (`graph`) read, so that they
-agree.
+In: a `Recipe` and the kind of device. Out: a `Layout`, which both the numpy side (`plan`) and the DALI side (`graph`)
+read, so that they agree; and the names of the feeds, the arrays by which the plan tells the graph what to do with each
+sample.
+
+What pays on a CPU costs on a GPU, where each operator is a launch whatever it does: there nothing is resized on its
+side or by a warp, and a resampling mirrors on its way where a CPU flips afterwards.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 
-from streamaug.ops.base import Geometric, Operation, Photometric, StaticFrame
-from streamaug.recipe import Recipe, border, resampling
+from streamaug.ops.base import Color, Geometric, Operation, Photometric, StaticFrame
+from streamaug.recipes.recipe import Recipe, border, resampling
+
+#: Feeds with the window of each image that is decoded, in pixels as stored: top and left, height and width.
+START, SHAPE = "start", "shape"
+
+
+class TurnFeed(StrEnum):
+    """The feeds that turn decoded windows upright; empty unless the recipe applies orientations."""
+
+    TURNED = "orientation.turned"  # whether the window is not upright as it is stored
+    MATRIX = "orientation.matrix"  # on a GPU: output-to-source matrix of the turn, in numbers of pixels
+    SIZE = "orientation.size"  # on a GPU: height and width afterwards
+    TRANSPOSED = "orientation.transposed"  # whether rows and columns are exchanged
+    TRANSPOSED_SIZE = "orientation.transposed_size"  # height and width afterwards
+    HORIZONTAL = "orientation.horizontal"  # whether left and right are then exchanged
+    VERTICAL = "orientation.vertical"  # whether top and bottom are
+
+
+class GeometryFeed(StrEnum):
+    """The feeds of a geometry; `of` gives the name for one of several geometries."""
+
+    ROI_START = "roi_start"  # top and left of what is resized, in pixels of the decoded window
+    ROI_END = "roi_end"  # its bottom and right
+    SIZE = "size"  # height and width of the resize's result, where they differ from sample to sample
+    TRANSPOSED = "transposed"  # whether the sample is resized lying on its side
+    TRANSPOSED_SIZE = "transposed_size"  # height and width of the decoded window lying on its side
+    ENLARGED = "enlarged"  # whether the resize enlarges, which a warp does at half the cost
+    ZOOM = "zoom"  # output-to-source matrix of that warp
+    WARPED = "warped"  # whether the one warp changes the sample
+    MATRIX = "matrix"  # output-to-source matrix of the one warp
+    BORDERED = "bordered"  # whether the border shows, rather than the image's own edge
+    VERTICAL = "vertical"  # whether top and bottom are exchanged after the resize
+
+    def of(self, geometry: int) -> str:
+        """The feed's name for the geometry with this index."""
+        return f"geometry{geometry}.{self}"
+
+
+def mirror_feed(view: int) -> str:
+    """Name of the feed that says which samples of a view are mirrored last."""
+    return f"view{view}.mirror"
+
+
+def selected_feed(view: int, index: int) -> str:
+    """Name of the feed that says which samples the operation with random stream `index` changes."""
+    return f"view{view}.{index}.selected"
+
+
+def parameter_feed(view: int, index: int, name: str = "") -> str:
+    """Name of the feed of an operation's parameter; without `name`, what the names of all of them begin with."""
+    return f"view{view}.{index}:{name}"
 
 
 @dataclass(frozen=True)
@@ -20,28 +75,35 @@ class Geometry:
         interpolation: Of the resize.
         antialias: Whether the resize is a stage of its own, with a filter; otherwise it joins the one warp.
         size: (height, width) of the output.
+        device: "cpu" or "gpu".
     """
 
     operations: tuple[tuple[int, Geometric], ...]
     interpolation: str
     antialias: bool
     size: tuple[int, int]
+    device: str
 
     @cached_property
     def lead(self) -> int:
-        """How many operations at the front only scale, shift and mirror."""
-        aligned = [operation.aligned for _, operation in self.operations]
+        """How many operations at the front only scale, shift and mirror, and show no border."""
+        aligned = [operation.aligned and operation.shows() is None for _, operation in self.operations]
         return aligned.index(False) if False in aligned else len(aligned)
 
     @property
     def warps(self) -> bool:
-        """Whether any operation does more than scale, shift and mirror."""
+        """Whether any operation does more than scale, shift and mirror, or shows a border."""
         return self.lead < len(self.operations)
 
     @property
+    def may_transpose(self) -> bool:
+        """Whether samples may be resized lying on their side, see `sideways`: on a CPU, where all get one size."""
+        return self.device == "cpu" and self.lead_size is not None
+
+    @property
     def warps_enlarged(self) -> bool:
-        """Whether samples that are not shrunk are resized by a warp: the same arithmetic at half the cost."""
-        return self.antialias and self.interpolation == "bilinear" and self.lead_size is not None
+        """Whether samples that are not shrunk are resized by a warp: on a CPU the same arithmetic at half the cost."""
+        return self.may_transpose and self.antialias and self.interpolation == "bilinear"
 
     @property
     def one_warp(self) -> bool:
@@ -49,14 +111,14 @@ class Geometry:
         return not self.antialias
 
     @cached_property
-    def border(self) -> tuple[str, float] | None:
+    def border(self) -> tuple[str, Color] | None:
         """The (mode, fill) of the border that operations show, None where none does."""
         return border([operation for _, operation in self.operations])
 
     @property
     def two_borders(self) -> bool:
         """Whether some warped samples show a border and others must not."""
-        warping = [operation for _, operation in self.operations[self.lead :]]
+        warping = [each for _, operation in self.operations[self.lead :] for each in operation.alternatives()]
         if self.border is None:
             return False
         return self.one_warp or any(operation.shows() is None for operation in warping if not operation.aligned)
@@ -67,15 +129,15 @@ class Geometry:
         return "".join(sorted({letter for _, operation in self.operations for letter in operation.flips}))
 
     @property
-    def isolates(self) -> bool:
-        """Whether the first operation cuts out a window and ignores all else."""
-        return bool(self.operations) and self.operations[0][1].isolates
+    def ignores_outside_window(self) -> bool:
+        """Whether the first operation cuts out a window, and pixels outside it have no effect on the result."""
+        return bool(self.operations) and self.operations[0][1].ignores_outside_window
 
     @property
     def whole_window(self) -> bool:
-        """Whether what is decoded is exactly what is resized, known before any image is."""
-        front = [operation for _, operation in self.operations[: self.lead]]
-        return self.isolates and all(operation.flips for operation in front[1:])
+        """Whether the window that is decoded is exactly the window that is resized, for every image."""
+        behind = [each for _, operation in self.operations[1 : self.lead] for each in operation.alternatives()]
+        return self.ignores_outside_window and all(each.flips for each in behind)
 
     @cached_property
     def lead_size(self) -> tuple[int, int] | None:
@@ -102,7 +164,7 @@ class View:
 
     @property
     def mirrors_early(self) -> bool:
-        """Whether mirroring must come before the photometry, because that depends on places."""
+        """Whether mirroring must come before the photometry, because that depends on where a pixel is."""
         return any(operation.spatial for _, operation in self.photometric)
 
 
@@ -111,12 +173,13 @@ class Layout:
 
     Attributes:
         recipe: The recipe.
+        device: "cpu" or "gpu".
         geometries: The distinct resamplings.
         views: The views, each referring to a geometry.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+        self.recipe, self.device = recipe, device
         self.geometries: list[Geometry] = []
         self.views: list[View] = []
         front = list(enumerate(recipe.operations))
@@ -125,25 +188,55 @@ class Layout:
             self._add([*front, *enumerate(view, number)])
             number += len(view)
 
+    def mirrors_last(self, geometry: int) -> bool:
+        """Whether the geometry leaves left and right to the output, where exchanging them costs nothing.
+
+        On a GPU it does not where a view needs that before its photometry, for a flip there is a launch a sample.
+        """
+        early = any(view.mirrors_early for view in self.views if view.geometry == geometry)
+        return self.device == "cpu" or not early
+
+    def mirrors_in_region(self, geometry: int) -> str:
+        """Which mirrorings the resize does by the order of its region's ends: "h", "v", both or none."""
+        resampling = self.geometries[geometry]
+        if self.device == "cpu" or resampling.one_warp or resampling.warps:
+            return ""
+        return resampling.flips.replace("h", "") if self.mirrors_last(geometry) else resampling.flips
+
     def _add(self, numbered: list[tuple[int, Operation]]) -> None:
-        geometric = [(index, each) for index, each in numbered if isinstance(each, Geometric)]
+        # A mirroring of every sample at the end is left to the output, so that views which differ by it share pixels.
+        geometric = [
+            (index, part)
+            for index, operation in numbered
+            if isinstance(operation, Geometric) and operation.moves_pixels
+            for part in operation.parts()
+        ]
         mirrored = False
-        while geometric and geometric[-1][1].flips == "h" and geometric[-1][1].probability == 1.0:
+        while geometric and _is_sure_mirror(geometric[-1][1]):
             geometric.pop()
             mirrored = not mirrored
-        branch = [each for _, each in geometric]
-        interpolation, antialias = resampling(branch)
-        candidate = Geometry(tuple(geometric), interpolation, antialias, self.recipe.size)
-        same = [i for i, known in enumerate(self.geometries) if self._equivalent(known, candidate)]
+        # Views with the same resampling share it.
+        interpolation, antialias = resampling([operation for _, operation in geometric])
+        candidate = Geometry(tuple(geometric), interpolation, antialias, self.recipe.size, self.device)
+        same = [index for index, other in enumerate(self.geometries) if self._equivalent(other, candidate)]
         if not same:
             same = [len(self.geometries)]
             self.geometries.append(candidate)
-        photometric = tuple((index, each) for index, each in numbered if isinstance(each, Photometric))
+        photometric = tuple(
+            (index, operation)
+            for index, operation in numbered
+            if isinstance(operation, Photometric) and operation.changes_values
+        )
         self.views.append(View(same[0], mirrored, photometric))
 
-    def _equivalent(self, one: Geometry, other: Geometry) -> bool:
+    def _equivalent(self, first: Geometry, second: Geometry) -> bool:
         """Whether two resamplings are the same for every sample: equal operations that draw the same, or nothing."""
-        if len(one.operations) != len(other.operations):
+        if len(first.operations) != len(second.operations):
             return False
-        pairs = zip(one.operations, other.operations, strict=True)
+        pairs = zip(first.operations, second.operations, strict=True)
         return all(a == b and (i == j or (a.draws == 0 and a.probability == 1.0)) for (i, a), (j, b) in pairs)
+
+
+def _is_sure_mirror(operation: Geometric) -> bool:
+    """Whether it mirrors every sample; one that may do so by its own random numbers mirrors only some."""
+    return operation.flips == "h" and operation.probability == 1.0 and operation.draws == 0

@@ -12,15 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from streamaug.batch import Int64Array, Origin
-from streamaug.dali.layout import Geometry, Layout
+from streamaug.dali.layout import (
+    SHAPE,
+    START,
+    Geometry,
+    GeometryFeed,
+    Layout,
+    TurnFeed,
+    View,
+    mirror_feed,
+    parameter_feed,
+    selected_feed,
+)
+from streamaug.dali.orientation import Turns, stored_window, turn_matrices, turns
 from streamaug.dali.sideways import sideways
-from streamaug.geometry import Matrices, identity, scaling, translation, window
-from streamaug.image_header import Header
-from streamaug.ops.base import Draws, Extent, Operation
+from streamaug.geometry import Matrices, identity, scaling, transform_points, translation, window
+from streamaug.ops.base import Draws, Extent, Flags, Operation, Rectangles
 from streamaug.random import Stream, uniform
-
-Flags = npt.NDArray[np.bool_]
-Rectangles = npt.NDArray[np.float64]
+from streamaug.samples.image_header import Header
 
 #: Half width of the filters, in output pixels (at least in source pixels).
 _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
@@ -33,16 +42,16 @@ _SUBSTITUTE_STRIDE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is done to a batch.
+    """The numbers of a batch.
 
     Attributes:
-        feeds: Name to contiguous array (B, ...), or list of B arrays: the inputs beside the encoded images, in a
-            fixed order.
+        feeds: Name (see `layout`) to contiguous array (B, ...), or list of B arrays: the inputs beside the encoded
+            images, in a fixed order.
         matrices: Each view's float64 (B, 3, 3) from source pixels, turned by EXIF if the recipe asks, to output pixels.
         selected: Index of the random stream to bool (B,): the samples that the operation changes.
         draws: Index of the random stream to float64 (B, n): the operation's random numbers.
-        shown: Each view's float64 (B, 4), top, left, bottom and right in such source pixels: what lies beyond is cut
-            off, and stays so where a later turn brings its place back into the frame.
+        shown: Each view's float64 (B, 4), top, left, bottom and right in such source pixels of the part that the crops
+            keep. The rest stays cut off, even where a later rotation brings its position back into the frame.
     """
 
     feeds: dict[str, npt.NDArray[Any] | list[npt.NDArray[Any]]]
@@ -53,71 +62,114 @@ class Plan:
 
 
 class Planner:
-    """Makes the plans of one layout.
+    """Makes the plans of one layout."""
 
-    Args:
-        layout: The layout.
-        turns: Whether samples may be resized lying on their side, which pays on the CPU only.
-    """
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
 
-    def __init__(self, layout: Layout, *, turns: bool) -> None:
-        self._layout, self._turns = layout, turns
-        self._turned = layout.recipe.apply_orientation
+    def plan(
+        self,
+        headers: Sequence[Header],
+        origin: Origin,
+        attempts: Int64Array | None,
+        kept: Rectangles | None = None,
+    ) -> Plan:
+        """The plan of a batch; see `Plan`.
 
-    def plan(self, headers: Sequence[Header], origin: Origin, attempts: Int64Array | None) -> Plan:
-        """The plan of a batch; see `Plan`."""
+        Args:
+            headers: The rows' image headers.
+            origin: Where the rows come from.
+            attempts: See `EncodedBatch`.
+            kept: float64 (B, 4), the rectangle around each row's boxes in source pixels, turned as in `Plan.matrices`;
+                not a number where it has none. None: no row has any.
+        """
+        if kept is None:
+            kept = np.full((len(headers), 4), np.nan)
         size = np.array([header[:2] for header in headers], np.float64).reshape(-1, 2)
-        if self._turned:
-            sideways = np.array([header.orientation >= 5 for header in headers])
-            size = np.where(sideways[:, None], size[:, ::-1], size)
-        return _BatchPlanner(self._layout, self._turns, size[:, 0], size[:, 1], origin, attempts).run()
+        upright = None
+        if self._layout.recipe.apply_orientation:
+            upright = turns(np.array([header.orientation for header in headers], np.int64))
+            size = np.where(upright.transposes[:, None], size[:, ::-1], size)
+        return _BatchPlanner(self._layout, size, upright, origin, attempts, kept).run()
 
 
 class _BatchPlanner:
+    """Makes the plan of one batch, whose parts its methods fill in.
+
+    First each geometry's operations are drawn and composed into matrices. These say which part of each image has to be
+    decoded, for all views together, and how the decoded part is turned upright. Then each geometry's feeds are made
+    relative to that part: those of a resize with a filter and of a warp after it, or of the one warp alone. Last come
+    the feeds of each view.
+    """
+
     def __init__(
         self,
         layout: Layout,
-        turns: bool,
-        height: Extent,
-        width: Extent,
+        size: Rectangles,
+        upright: Turns | None,
         origin: Origin,
         attempts: Int64Array | None,
+        kept: Rectangles,
     ) -> None:
-        self._layout, self._turns = layout, turns
-        self._height, self._width = height, width
+        self._layout, self._kept = layout, kept
+        self._size, self._upright = size, upright
+        self._height, self._width = size[:, 0], size[:, 1]
         self._origin = origin
         self._attempts = attempts if attempts is not None and attempts.any() else None
         self._plan = Plan({}, [], {}, {}, [])
 
     def run(self) -> Plan:
-        layout, feeds = self._layout, self._plan.feeds
+        layout = self._layout
         composed = [self._compose(geometry) for geometry in layout.geometries]
+        # The window that is decoded holds the windows of all geometries.
         needed = np.stack([self._needed(g, c) for g, c in zip(layout.geometries, composed, strict=True)])
         start = needed[..., :2].min(axis=0)
         end = needed[..., 2:].max(axis=0)
-        feeds["start"] = start.astype(np.int32)
-        feeds["shape"] = (end - start).astype(np.int32)
+        self._decode(start, end)
+        # The feeds of the geometries; each tells which samples are still to be mirrored.
         mirrors = []
         for number, (geometry, parts) in enumerate(zip(layout.geometries, composed, strict=True)):
             if geometry.one_warp:
-                mirrors.append(self._warp_window(number, geometry, parts, start))
+                matrices = parts.total @ translation(start[:, 1], start[:, 0])
+                mirrors.append(self._warp(number, geometry, parts, matrices))
             else:
                 mirrors.append(self._resize(number, geometry, parts, start, end))
         for number, view in enumerate(layout.views):
-            mirror, total = mirrors[view.geometry], composed[view.geometry].total
-            if mirror is not None:
-                feeds[f"view{number}.mirror"] = (mirror ^ view.mirrored).astype(np.int32)
-            width = layout.recipe.size[1]
-            self._plan.matrices.append(_mirror(width) @ total if view.mirrored else total)
-            parts = composed[view.geometry]
-            self._plan.shown.append(_rectangle(parts.lead, parts.lead_height, parts.lead_width))
-            for index, operation in view.photometric:
-                selected, draws = self._draw(index, operation)
-                if operation.probability < 1.0:
-                    feeds[f"view{number}.{index}.selected"] = selected
-                for name, values in operation.parameters(draws, *layout.recipe.size).items():
-                    feeds[f"view{number}.{index}:{name}"] = _contiguous(values)
+            self._view(number, view, composed[view.geometry], mirrors[view.geometry])
         return self._plan
+
+    def _decode(self, start: Rectangles, end: Rectangles) -> None:
+        """Feeds of the decoder and of the turn after it, from top and left, and bottom and right, of what is needed."""
+        feeds, upright = self._plan.feeds, self._upright
+        low, high = (start, end) if upright is None else stored_window(start, end, self._size, upright)
+        feeds[START] = low.astype(np.int32)
+        feeds[SHAPE] = (high - low).astype(np.int32)
+        if upright is None:
+            return
+        feeds[TurnFeed.TURNED] = np.any(upright, axis=0)
+        if self._layout.device == "gpu":
+            extent = np.where(upright.transposes[:, None], (high - low)[:, ::-1], high - low)
+            feeds[TurnFeed.MATRIX] = turn_matrices(upright, extent).astype(np.float32)
+            feeds[TurnFeed.SIZE] = extent.astype(np.float32)
+        else:
+            feeds[TurnFeed.TRANSPOSED] = upright.transposes
+            feeds[TurnFeed.TRANSPOSED_SIZE] = (high - low)[:, ::-1].astype(np.float32)
+            feeds[TurnFeed.HORIZONTAL] = upright.horizontal.astype(np.int32)
+            feeds[TurnFeed.VERTICAL] = upright.vertical.astype(np.int32)
+
+    def _view(self, number: int, view: View, parts: "_Composed", mirror: Flags | None) -> None:
+        """The feeds of a view: its last mirroring, and the parameters of its photometry; its matrix."""
+        feeds, size = self._plan.feeds, self._layout.recipe.size
+        if mirror is not None:
+            feeds[mirror_feed(number)] = (mirror ^ view.mirrored).astype(np.int32)
+        self._plan.matrices.append(_mirror(size[1]) @ parts.total if view.mirrored else parts.total)
+        self._plan.shown.append(_rectangle(parts.lead, parts.lead_height, parts.lead_width))
+        for index, operation in view.photometric:
+            selected, draws = self._draw(index, operation)
+            if operation.probability < 1.0:
+                feeds[selected_feed(number, index)] = selected
+            for name, values in operation.parameters(draws, *size).items():
+                feeds[parameter_feed(number, index, name)] = _contiguous(values)
 
     def _draw(self, index: int, operation: Operation) -> tuple[Flags, Draws]:
         """Which samples operation `index` changes, and its random numbers; the first draw decides the former."""
@@ -132,22 +184,28 @@ class _BatchPlanner:
         return self._plan.selected[index], self._plan.draws[index]
 
     def _uniform(self, index: int, count: int) -> Draws:
+        """float64 (B, count): random numbers of stream `index`; a stand-in has those of its attempt."""
         origin = self._origin
-        numbers = uniform(origin.seed, origin.epoch, origin.sample_ids, stream=Stream.OPERATIONS + index, n=count)
+        numbers = uniform(origin.seed, origin.epoch, origin.draw_ids, stream=Stream.OPERATIONS + index, n=count)
         if self._attempts is not None:
             for attempt in np.unique(self._attempts[self._attempts > 0]).tolist():
                 rows = self._attempts == attempt
                 stream = Stream.SUBSTITUTE_OPERATIONS + attempt * _SUBSTITUTE_STRIDE + index
-                ids = origin.sample_ids[rows]
+                ids = origin.draw_ids[rows]
                 numbers[rows] = uniform(origin.seed, origin.epoch, ids, stream=stream, n=count)
         return numbers
 
     def _compose(self, geometry: Geometry) -> "_Composed":
+        """Draw a geometry's operations and multiply their matrices."""
         height, width = self._height, self._width
-        total, parts = identity(len(height)), _Composed(len(height))
+        total = identity(len(height))
+        parts = _Composed(total, height, width)
         for number, (index, operation) in enumerate(geometry.operations):
             selected, draws = self._draw(index, operation)
-            matrix = operation.matrix(draws, height, width)
+            if operation.keeps_boxes:
+                matrix = operation.matrix_keeping(draws, height, width, _moved(self._kept, total))
+            else:
+                matrix = operation.matrix(draws, height, width)
             if operation.probability < 1.0:
                 matrix = np.where(selected[:, None, None], matrix, operation.unselected(height, width))
             total = matrix @ total
@@ -157,20 +215,21 @@ class _BatchPlanner:
             if number == geometry.lead - 1:
                 parts.lead, parts.lead_height, parts.lead_width = total, height, width
             if operation.shows() is not None:
-                parts.bordered |= selected & (matrix != np.eye(3)).any(axis=(1, 2))
+                parts.bordered |= selected & operation.exposes(draws) & (matrix != np.eye(3)).any(axis=(1, 2))
         parts.total = total
         return parts
 
     def _needed(self, geometry: Geometry, parts: "_Composed") -> Rectangles:
-        """float64 (B, 4), whole numbers: top, left, bottom and right of what must be decoded."""
+        """float64 (B, 4), whole numbers: top, left, bottom and right of the part that must be decoded."""
         zero = np.zeros_like(self._height)
         limits = np.stack([zero, zero, self._height, self._width], axis=1)
-        if geometry.isolates:
+        if geometry.ignores_outside_window:
             limits = parts.first
         shown = _rectangle(parts.lead, parts.lead_height, parts.lead_width)
         if geometry.one_warp and geometry.warps:
-            margin = np.zeros((len(zero), 2))  # what lies outside the frame is border
+            margin = np.zeros((len(zero), 2))  # outside the frame is border
         else:
+            # The filter reaches beyond the frame's edge.
             scale = (shown[:, 2:] - shown[:, :2]) / np.stack([parts.lead_height, parts.lead_width], axis=1)
             margin = _SUPPORT[geometry.interpolation] * np.maximum(scale, 1.0) + _MARGIN
         low = np.maximum(np.floor(shown[:, :2] - margin), limits[:, :2])
@@ -180,70 +239,105 @@ class _BatchPlanner:
     def _resize(
         self, number: int, geometry: Geometry, parts: "_Composed", start: Rectangles, end: Rectangles
     ) -> Flags | None:
-        """Feeds of a resize with a filter, and of the warp after it where the recipe has one; the mirror flags."""
-        feeds, name = self._plan.feeds, f"geometry{number}"
+        """Feeds of a resize with a filter, and of the warp after it where the recipe has one; the mirror flags.
+
+        Args:
+            number: The geometry's index.
+            geometry: The geometry.
+            parts: Its matrices.
+            start: float64 (B, 2), top and left of the decoded window.
+            end: float64 (B, 2), its bottom and right.
+        """
+        feeds = self._plan.feeds
         shown = _rectangle(parts.lead, parts.lead_height, parts.lead_width)
-        first, last = shown[:, :2] - start, shown[:, 2:] - start
-        turned = np.zeros(len(shown), np.bool_)
-        if geometry.lead_size is not None:
-            if self._turns:
-                turned = sideways(first, last, end - start, geometry.lead_size, _SUPPORT[geometry.interpolation])
-            feeds[f"{name}.turned"] = turned
-            feeds[f"{name}.turned_size"] = np.ascontiguousarray((end - start)[:, ::-1], np.float32)
-        if not (geometry.whole_window and len(self._layout.geometries) == 1):
-            feeds[f"{name}.roi_start"] = np.where(turned[:, None], first[:, ::-1], first).astype(np.float32)
-            feeds[f"{name}.roi_end"] = np.where(turned[:, None], last[:, ::-1], last).astype(np.float32)
+        low, high = shown[:, :2] - start, shown[:, 2:] - start
+        extent = shown[:, 2:] - shown[:, :2]
+        lead = np.stack([parts.lead_height, parts.lead_width], axis=1)
+        # Which samples are resized lying on their side; only where all frames have one size.
+        transposed = np.zeros(len(shown), np.bool_)
+        if geometry.may_transpose and geometry.lead_size is not None:
+            transposed = sideways(low, high, end - start, geometry.lead_size, _SUPPORT[geometry.interpolation])
+            feeds[GeometryFeed.TRANSPOSED.of(number)] = transposed
+            feeds[GeometryFeed.TRANSPOSED_SIZE.of(number)] = np.ascontiguousarray((end - start)[:, ::-1], np.float32)
+        # The region that is resized, where it is not the whole decoded window; and to which size.
+        mirrors = self._layout.mirrors_in_region(number)
+        if mirrors or not (geometry.whole_window and len(self._layout.geometries) == 1):
+            first, last = self._region(low, high, parts.total, mirrors) if mirrors else (low, high)
+            for feed, corner in ((GeometryFeed.ROI_START, first), (GeometryFeed.ROI_END, last)):
+                feeds[feed.of(number)] = np.where(transposed[:, None], corner[:, ::-1], corner).astype(np.float32)
         if geometry.lead_size is None:
-            sizes = np.stack([parts.lead_height, parts.lead_width], axis=1)
-            feeds[f"{name}.size"] = sizes.astype(np.float32)
-        high, wide = shown[:, 2] - shown[:, 0], shown[:, 3] - shown[:, 1]
+            feeds[GeometryFeed.SIZE.of(number)] = lead.astype(np.float32)
+        # Samples that are enlarged go through a warp instead: output to source, y and x to rows 1 and 0.
         if geometry.warps_enlarged:
             zoom = np.zeros((len(shown), 3, 3), np.float32)
-            zoom[:, 0, 0], zoom[:, 1, 1], zoom[:, 2, 2] = wide / parts.lead_width, high / parts.lead_height, 1.0
-            zoom[:, 0, 2], zoom[:, 1, 2] = shown[:, 1] - start[:, 1], shown[:, 0] - start[:, 0]
-            feeds[f"{name}.zoom"] = zoom
-            feeds[f"{name}.enlarged"] = (wide <= parts.lead_width) & (high <= parts.lead_height)
+            zoom[:, [1, 0], [1, 0]], zoom[:, [1, 0], 2], zoom[:, 2, 2] = extent / lead, low, 1.0
+            feeds[GeometryFeed.ZOOM.of(number)] = zoom
+            feeds[GeometryFeed.ENLARGED.of(number)] = np.all(extent <= lead, axis=1)
+        # The geometry after the resize: one warp, or a mirroring.
         if geometry.warps:
-            resized = window(shown[:, 0], shown[:, 1], high, wide, (parts.lead_height, parts.lead_width))
-            return self._warp(name, geometry, parts, parts.total @ np.linalg.inv(resized))
-        if "v" in geometry.flips:
-            feeds[f"{name}.vertical"] = (parts.total[:, 1, 1] < 0).astype(np.int32)
-        return parts.total[:, 0, 0] < 0 if "h" in geometry.flips else None
+            resized = window(shown[:, 0], shown[:, 1], extent[:, 0], extent[:, 1], (lead[:, 0], lead[:, 1]))
+            return self._warp(number, geometry, parts, parts.total @ np.linalg.inv(resized))
+        if "v" in geometry.flips and "v" not in mirrors:
+            feeds[GeometryFeed.VERTICAL.of(number)] = (parts.total[:, 1, 1] < 0).astype(np.int32)
+        return parts.total[:, 0, 0] < 0 if "h" in geometry.flips and "h" not in mirrors else None
 
-    def _warp_window(self, number: int, geometry: Geometry, parts: "_Composed", start: Rectangles) -> Flags | None:
-        return self._warp(f"geometry{number}", geometry, parts, parts.total @ translation(start[:, 1], start[:, 0]))
+    @staticmethod
+    def _region(low: Rectangles, high: Rectangles, total: Matrices, mirrors: str) -> tuple[Rectangles, Rectangles]:
+        """Where regions begin and end, float64 (B, 2) each: from high to low where the resize mirrors the sample."""
+        backwards = np.zeros(low.shape, np.bool_)
+        for letter, axis, row in (("v", 0, 1), ("h", 1, 0)):
+            if letter in mirrors:
+                backwards[:, axis] = total[:, row, row] < 0
+        return np.where(backwards, high, low), np.where(backwards, low, high)
 
-    def _warp(self, name: str, geometry: Geometry, parts: "_Composed", matrices: Matrices) -> Flags | None:
-        """Feeds of the warp: output-to-source matrices, who is warped, who shows a border; the mirror flags."""
+    def _warp(self, number: int, geometry: Geometry, parts: "_Composed", matrices: Matrices) -> Flags | None:
+        """Feeds of the warp: matrices, which samples are warped, which show a border; the mirror flags."""
         feeds = self._plan.feeds
+        # Mirroring is left to the output, where it costs nothing; or it stays in the matrices.
         mirror = None
-        if geometry.flips:
+        if geometry.flips and self._layout.mirrors_last(number):
             mirror = np.linalg.det(matrices) < 0
             matrices = np.where(mirror[:, None, None], _mirror(geometry.size[1]) @ matrices, matrices)
         inverse = np.linalg.inv(matrices)
         inverse /= inverse[:, 2:, 2:]
-        rest = np.abs(inverse - np.eye(3)).max(axis=(1, 2)) < _EPSILON
-        inverse[rest] = np.eye(3)
-        feeds[f"{name}.matrix"] = inverse.astype(np.float32)
+        unchanged = np.abs(inverse - np.eye(3)).max(axis=(1, 2)) < _EPSILON
+        inverse[unchanged] = np.eye(3)
+        feeds[GeometryFeed.MATRIX.of(number)] = inverse.astype(np.float32)
         if not geometry.one_warp:
-            feeds[f"{name}.warped"] = ~rest if geometry.lead_size == geometry.size else np.ones_like(rest)
+            warped = ~unchanged if geometry.lead_size == geometry.size else np.ones_like(unchanged)
+            feeds[GeometryFeed.WARPED.of(number)] = warped
         if geometry.two_borders:
-            feeds[f"{name}.bordered"] = parts.bordered.copy()
+            feeds[GeometryFeed.BORDERED.of(number)] = parts.bordered.copy()
         return mirror
 
 
 class _Composed:
-    """The matrices of a geometry on their way: after the first operation, after the leading ones, after all."""
+    """The matrices of a geometry's operations, composed one after the other.
+
+    Attributes:
+        first: float64 (B, 4), the part of the image that the first operation keeps.
+        lead: After the operations at the front that only scale, shift and mirror.
+        lead_height: The frames' heights there.
+        lead_width: Their widths.
+        total: After all operations.
+        bordered: bool (B,), the samples that show the border.
+    """
 
     __slots__ = ("bordered", "first", "lead", "lead_height", "lead_width", "total")
 
-    def __init__(self, count: int) -> None:
-        self.bordered: Flags = np.zeros(count, bool)
-        self.first: Rectangles
-        self.lead: Matrices
-        self.lead_height: Extent
-        self.lead_width: Extent
-        self.total: Matrices
+    def __init__(self, unchanged: Matrices, height: Extent, width: Extent) -> None:
+        """Before the first operation: the whole image."""
+        self.bordered: Flags = np.zeros(len(unchanged), bool)
+        self.first: Rectangles = _rectangle(unchanged, height, width)
+        self.lead, self.total = unchanged, unchanged
+        self.lead_height, self.lead_width = height, width
+
+
+def _moved(rectangles: Rectangles, matrices: Matrices) -> Rectangles:
+    """The rectangles around what matrices (B, 3, 3) make of rectangles (B, 4)."""
+    corners = rectangles[:, [1, 0, 3, 0, 3, 2, 1, 2]].reshape(-1, 4, 2)
+    moved = transform_points(matrices, corners)[..., ::-1]
+    return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
 
 
 def _contiguous(values: npt.NDArray[Any] | list[npt.NDArray[Any]]) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
@@ -257,7 +351,7 @@ def _mirror(width: int) -> Matrices:
 
 
 def _rectangle(matrices: Matrices, height: Extent, width: Extent) -> Rectangles:
-    """float64 (B, 4): top, left, bottom and right of what an aligned matrix takes to a whole height × width frame."""
+    """float64 (B, 4): top, left, bottom, right of the part that an aligned matrix takes to a height × width frame."""
     corners = np.empty((len(matrices), 2, 2))  # row, end, axis
     for axis, row, extent in ((0, 1, height), (1, 0, width)):
         scale, shift = matrices[:, row, row], matrices[:, row, 2]

@@ -1,20 +1,25 @@
 """One DALI pipeline, fed by hand: batches in by `submit`, out by `collect`, in the same order.
 
 In: numpy arrays, used in place and kept alive until the batch is collected. Out: torch tensors that share DALI's
-memory, which DALI does not use again while a tensor lives. Once a call raises, the pipeline is dead and a new one must
-be made.
+memory, which DALI does not use again while a tensor lives. Once a call raises, the pipeline is dead and freed, and a
+new one must be made.
 """
 
+import ctypes
+import os
+import traceback
+import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from streamaug.ops.base import Node, dali_fn
+from streamaug.ops.nodes import Node, dali, dali_fn
 
+_PIPELINES: "weakref.WeakSet[Any]" = weakref.WeakSet()
 #: Builds the graph: the nodes of the inputs in order, to the output nodes.
 Define = Callable[[Sequence[Node]], Sequence[Node]]
 
@@ -24,7 +29,7 @@ class Runner:
 
     Args:
         define: Adds the graph to the current pipeline.
-        owner: Whatever the graph was made for; only kept.
+        owner: The object that the graph was made for; the runner only keeps it, as it keeps `device`.
         inputs: How many inputs there are.
         batch_size: Samples in the largest batch.
         num_threads: Threads of the pipeline.
@@ -45,55 +50,78 @@ class Runner:
     ) -> None:
         self.owner = owner
         self.batch_size = batch_size
-        self._device = device
+        self.device = device
         self._queue: deque[Sequence[Any]] = deque()
         self._alive: deque[Sequence[Any]] = deque()
-        self._pipeline: Any = import_module("nvidia.dali").Pipeline(
+        self._pipeline: Any = dali().Pipeline(
             batch_size=batch_size,
             num_threads=num_threads,
             device_id=device,
             prefetch_queue_depth=prefetch,
             exec_dynamic=True,
         )
-        with self._pipeline:
-            nodes = dali_fn().external_source(source=self._next, num_outputs=inputs, batch=True, no_copy=True)
-            self._pipeline.set_outputs(*define(nodes))
-        self._pipeline.build()
-
-    def _next(self) -> tuple[Any, ...]:
-        if not self._queue:
-            raise StopIteration
-        return tuple(self._queue.popleft())
+        with self._freed_if_it_fails():
+            with self._pipeline:
+                # A function of the queue alone: the pipeline keeps it, and must not keep this runner, which keeps it.
+                source = _taking_from(self._queue)
+                nodes = dali_fn().external_source(source=source, num_outputs=inputs, batch=True, no_copy=True)
+                self._pipeline.set_outputs(*define(nodes))
+            self._pipeline.build()
+            _PIPELINES.add(self._pipeline)
 
     def submit(self, arrays: Sequence[Any]) -> None:
         """Start on a batch: for each input, a list of B arrays or one array (B, ...)."""
         self._queue.append(arrays)
         self._alive.append(arrays)
-        self._pipeline.reset()
-        self._pipeline.schedule_run()
+        with self._freed_if_it_fails():
+            self._pipeline.reset()
+            self._pipeline.schedule_run()
 
     def collect(self) -> list[torch.Tensor]:
         """The outputs of the oldest batch, each (B, ...), waited for; on a GPU, ordered on torch's current stream."""
-        stream = None if self._device is None else torch.cuda.current_stream(self._device)
-        outputs = self._pipeline.share_outputs(cuda_stream=stream)
-        tensors = [from_dlpack(output.as_tensor()) for output in outputs]
-        self._pipeline.release_outputs()
+        stream = None if self.device is None else torch.cuda.current_stream(self.device)
+        with self._freed_if_it_fails():
+            outputs = self._pipeline.share_outputs(cuda_stream=stream)
+            tensors = [from_dlpack(output.as_tensor()) for output in outputs]
+            self._pipeline.release_outputs()
         self._alive.popleft()
         return tensors
 
     def drain(self) -> None:
         """Wait for everything that was submitted, and drop it."""
-        if self._pipeline._pipe is None:  # the interpreter ends, and DALI has freed its pipelines already
+        # None: it failed, or the interpreter ends and DALI has freed its pipelines, or it was forked.
+        if self._pipeline is None or self._pipeline._pipe is None:
             self._alive.clear()
         while self._alive:
             self.collect()
 
+    @contextmanager
+    def _freed_if_it_fails(self) -> Iterator[None]:
+        """Free the pipeline after an error, whoever keeps the error: the frames of its traceback keep the pipeline."""
+        try:
+            yield
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)
+            self._pipeline = None
+            self._queue.clear()
+            self._alive.clear()
+            raise
 
-def traced(define: Define, *, inputs: int, batch_size: int) -> str:
-    """The serialised graph as DALI's C++ side gets it, traced without any device."""
-    pipeline: Any = import_module("nvidia.dali").Pipeline(
-        batch_size=batch_size, num_threads=1, device_id=None, exec_dynamic=True
-    )
-    with pipeline:
-        pipeline.set_outputs(*define(dali_fn().external_source(source=lambda: (), num_outputs=inputs, batch=True)))
-    return str(pipeline.serialize())
+
+def _taking_from(queue: deque[Sequence[Any]]) -> Callable[[], tuple[Any, ...]]:
+    def first() -> tuple[Any, ...]:
+        if not queue:
+            raise StopIteration
+        return tuple(queue.popleft())
+
+    return first
+
+
+def _leave_to_the_parent() -> None:
+    """In a forked process: pipelines are never freed, since DALI would wait for threads that are not there."""
+    for pipeline in list(_PIPELINES):
+        backend, pipeline._pipe = pipeline._pipe, None
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(backend))
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
 
-_PASS = 3.0  # what DALI adds for each pixel between the passes, in taps of a filter
-_ALONG = 1.4  # what it counts for a tap along a row, if one down a column is 1: measured, between 1.36 and 1.43
+_PASS = 3.0  # cost that DALI adds for each pixel between the passes, in taps of a filter
+_ALONG = 1.4  # cost of a tap along a row, if a tap down a column costs 1: measured, between 1.36 and 1.43
 
 
 def sideways(
@@ -46,6 +46,6 @@ def sideways(
 def _costs(
     after_down: _Floats, after_along: _Floats, down: _Floats, along: _Floats, area: int
 ) -> tuple[_Floats, _Floats]:
-    """What DALI takes for the cost of going down the columns first, and along the rows first."""
+    """The costs, as DALI estimates them, of going down the columns first and of going along the rows first."""
     along = _ALONG * along
     return after_down * (_PASS + down) + area * along, after_along * (_PASS + along) + area * down

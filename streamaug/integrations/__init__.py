@@ -1,1 +1,1 @@
-"""Bridges to other libraries' loops; each in a module of its own, imported only by whoever wants it."""
+"""Bridges to the loops of other libraries: a module for each library, which nothing else imports."""

@@ -11,6 +11,8 @@ from torchdata.nodes import BaseNode
 
 from streamaug.stages.base import Stage
 
+__all__ = ["StageNode"]
+
 
 class StageNode(BaseNode[Any]):  # type: ignore[misc]  # torchdata's classes are untyped
     """The node of a chain.

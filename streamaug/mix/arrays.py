@@ -1,6 +1,6 @@
-"""Numpy arrays and tensors seen as one: what lets the functions of `mix` take either.
+"""Numpy arrays and tensors behind one interface, so that the functions of `mix` take either.
 
-In: what the user passed. Out: a tensor over the same memory for pixels, a numpy array for the small index arrays.
+In: an argument of the user. Out: a tensor over the same memory for pixels, a numpy array for the small index arrays.
 """
 
 from typing import Any, TypeVar
@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-ArrayLike = npt.NDArray[Any] | torch.Tensor
-#: What goes in is what comes out: an array or a tensor.
+from streamaug.batch import ArrayLike, Float64Array, Int64Array
+
+#: A function returns the kind of value that it was given: an array or a tensor.
 ArrayT = TypeVar("ArrayT", npt.NDArray[Any], torch.Tensor)
 TargetsT = TypeVar("TargetsT", npt.NDArray[Any], torch.Tensor)
 
@@ -22,8 +23,22 @@ def as_numpy(values: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
     return np.asarray(values).astype(dtype, copy=False)
 
 
+def uploaded(device: torch.device, *columns: Int64Array | Float64Array) -> list[torch.Tensor]:
+    """Arrays (B,) of 8 bytes an element as tensors on a device, in one copy that the calling thread does not wait for.
+
+    A copy that it waits for ends after all that a GPU had to do before, a training step at the worst. This one comes
+    from pinned memory, which torch keeps until the GPU has read it.
+    """
+    packed = torch.from_numpy(np.stack([column.view(np.int64) for column in columns]))
+    if device.type == "cuda":
+        packed = packed.pin_memory()
+    rows = packed.to(device, non_blocking=True).unbind()
+    kinds = {"int64": torch.int64, "float64": torch.float64}
+    return [row.view(kinds[column.dtype.name]) for row, column in zip(rows, columns, strict=True)]
+
+
 def result_to_work_on(images: ArrayLike, out: ArrayLike | None) -> tuple[ArrayLike, torch.Tensor]:
-    """What to return to the user, holding the images' pixels, and a tensor over its memory.
+    """The value to return to the user, which holds the images' pixels, and a tensor over its memory.
 
     Args:
         images: (B, C, H, W), array or tensor; never written to unless it is `out`.

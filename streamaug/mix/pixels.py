@@ -1,4 +1,4 @@
-"""Mixup and CutMix of pixels, from partners, λ and boxes that were drawn elsewhere.
+"""Mixup and CutMix of pixels, from partners, λ and boxes that a plan drew.
 
 In: images, each row's partner, λ and box. Out: the mixed images, in new memory, in `out`, or in place, where each row
 is read and written once. Nothing is drawn here.
@@ -9,10 +9,10 @@ from typing import cast
 import numpy as np
 import torch
 
-from streamaug.batch import Float64Array, Int64Array
-from streamaug.mix.arrays import ArrayLike, ArrayT, as_numpy, result_to_work_on
-from streamaug.mix.bands import in_bands
-from streamaug.mix.groups import in_groups
+from streamaug.batch import ArrayLike, Float64Array, Int64Array
+from streamaug.mix.arrays import ArrayT, as_numpy, result_to_work_on
+from streamaug.mix.blend_cpu import in_bands
+from streamaug.mix.blend_gpu import in_groups
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8")
 
@@ -79,7 +79,9 @@ def _check(images: ArrayLike, partner: Int64Array, lam: Float64Array, boxes: Int
     size, _, height, width = images.shape
     for name, values, shape in (("partner", partner, (size,)), ("lam", lam, (size,)), ("boxes", boxes, (size, 4))):
         if values.shape != shape:
-            raise ValueError(f"{name}: must have shape {shape}, one row an image, got {values.shape}. Match the batch.")
+            raise ValueError(
+                f"{name}: must have shape {shape}, one row for each image, got {values.shape}. Match the batch."
+            )
     if size and (partner.min() < 0 or partner.max() >= size):
         raise ValueError(
             f"partner: must lie in 0..{size - 1}, got {partner.min()}..{partner.max()}. Use row numbers of this batch."

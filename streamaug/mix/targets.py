@@ -1,114 +1,170 @@
-"""Targets of mixed images, and the loss that takes them.
+"""Targets of mixed images: class numbers, or tables of soft, multi-hot or binary targets, smoothed and then mixed.
 
-In: class numbers, partners and λ. Out: float32 class probabilities, or the three tensors of a two-term loss, and the
-cross-entropy against either. Pixels are never seen here.
+In: a batch's targets, partners and λ. Out: float32 targets of the same samples. Pixels are never seen here.
 """
+
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
-from streamaug.batch import SparseTargets
-from streamaug.mix.arrays import ArrayLike, TargetsT, as_numpy
+from streamaug.batch import ArrayLike
+from streamaug.mix.arrays import TargetsT, as_numpy, uploaded
+
+#: How far outside of 0..1 rounding may take a soft target, such as a teacher's probability in bfloat16.
+_ROUNDING = 1e-2
 
 
 def mix_targets(
     targets: TargetsT, partner: ArrayLike, lam: ArrayLike, *, num_classes: int, label_smoothing: float = 0.0
 ) -> TargetsT:
-    """Soft targets: λ·y + (1−λ)·y[partner], where y is one-hot, smoothed by ε to (1−ε)·y + ε/K.
+    """Mixed targets: λ·y + (1−λ)·y[partner], where y is what a target stands for, smoothed by ε.
 
     Args:
-        targets: int (B,), array or tensor, 0..num_classes−1.
+        targets: Array or tensor. Integers (B,), 0..num_classes−1: class numbers, whose y is one-hot, (1−ε)·y + ε/K.
+            (B, K): soft or multi-hot targets, 0..1, taken as y alike. Float (B,), with num_classes=1: binary targets,
+            the chance of the second of two classes, (1−ε)·y + ε/2.
         partner: int64 (B,), 0..B−1.
         lam: float (B,), 0..1.
         num_classes: K.
         label_smoothing: ε, 0..1 (Szegedy et al., "Rethinking the Inception architecture", CVPR 2016, section 7).
 
     Returns:
-        float32 (B, K), each row sums to 1; of the kind of `targets`, on its device. A target out of range on a GPU
-        makes its row NaN, because looking at it would stall the device.
+        float32 (B, K), or (B,) for binary targets; of the kind of `targets`, on its device. Rows keep their sum, 1 for
+        class numbers. A class number out of range on a GPU makes its row NaN, because looking at it would stall the
+        device.
 
     Raises:
-        ValueError: If a target is out of range, or an argument is.
+        ValueError: If a target is out of range, or an argument is, or the width of the targets is not num_classes.
     """
     tensor = targets if isinstance(targets, torch.Tensor) else torch.from_numpy(np.array(targets))
-    soft = _soft(tensor, partner, lam, num_classes, label_smoothing)
-    return soft if isinstance(targets, torch.Tensor) else soft.numpy()
+    mixed = _mixed(tensor.detach(), partner, lam, num_classes, label_smoothing)
+    return mixed if isinstance(targets, torch.Tensor) else mixed.numpy()
 
 
-def _soft(
+def soft_targets(targets: torch.Tensor, *, num_classes: int, label_smoothing: float) -> torch.Tensor:
+    """What targets stand for, unmixed: float32 (B, K), or (B,) for binary targets; see `mix_targets`."""
+    rows = len(targets)
+    return mix_targets(
+        targets, np.arange(rows), np.ones(rows), num_classes=num_classes, label_smoothing=label_smoothing
+    )
+
+
+def are_classes(targets: torch.Tensor) -> bool:
+    """Whether targets are class numbers: integers (B,)."""
+    return targets.ndim == 1 and not _is_fraction(targets) and targets.dtype != torch.bool
+
+
+def check_form(targets: torch.Tensor, num_classes: int) -> None:
+    """Raises ValueError, naming the parameter, unless these can be targets of so many classes."""
+    shown = f"{str(targets.dtype).removeprefix('torch.')} {tuple(targets.shape)}"
+    if targets.ndim == 2 and not targets.dtype.is_complex:
+        if targets.shape[1] != num_classes:
+            raise ValueError(
+                f"num_classes: must be the width of targets (B, K), got {num_classes} for {shown}. "
+                f"Write num_classes={targets.shape[1]}."
+            )
+    elif targets.ndim == 1 and _is_fraction(targets):
+        if num_classes != 1:
+            raise ValueError(
+                f"num_classes: must be 1 for binary targets, float (B,), got {num_classes} for {shown}. "
+                "Write num_classes=1, or give class numbers as integers."
+            )
+    elif not are_classes(targets) or targets.dtype.is_complex:
+        raise ValueError(
+            f"targets: must be class numbers, integers (B,), or a table (B, K), or binary, float (B,), got {shown}. "
+            "Cast them, or bring them into one of these shapes."
+        )
+
+
+def rows_outside(targets: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Bool (B,): rows with a class number outside 0..num_classes−1, or a table's value outside 0..1."""
+    if are_classes(targets):
+        return (targets < 0) | (targets >= num_classes)
+    within = (targets >= -_ROUNDING) & (targets <= 1 + _ROUNDING)
+    return ~within.flatten(1).all(1) if targets.ndim > 1 else ~within
+
+
+def check_classes(num_classes: Any, label_smoothing: Any) -> None:
+    """Raises ValueError, naming the parameter, unless K ≥ 1 and 0 ≤ ε ≤ 1."""
+    if not isinstance(num_classes, Integral) or num_classes < 1:
+        raise ValueError(
+            f"num_classes: must be an integer of at least 1, got {num_classes!r}. "
+            "Pass the data set's number of classes."
+        )
+    if not (isinstance(label_smoothing, Real) and 0.0 <= float(label_smoothing) <= 1.0):
+        raise ValueError(f"label_smoothing: must lie in 0..1, got {label_smoothing!r}. 0.1 is the usual value.")
+
+
+def _is_fraction(targets: torch.Tensor) -> bool:
+    return targets.dtype.is_floating_point
+
+
+def _mixed(
     targets: torch.Tensor, partner: ArrayLike, lam: ArrayLike, num_classes: int, label_smoothing: float
 ) -> torch.Tensor:
     check_classes(num_classes, label_smoothing)
-    if targets.ndim != 1 or targets.dtype.is_floating_point or targets.dtype == torch.bool:
-        raise ValueError(
-            f"targets: must be class numbers, integers (B,), got {targets.dtype} {tuple(targets.shape)}. "
-            "Mix a batch once only, before its targets are soft."
-        )
-    outside = (targets < 0) | (targets >= num_classes)
+    check_form(targets, num_classes)
+    outside = rows_outside(targets, num_classes)
     if targets.device.type == "cpu" and bool(outside.any()):
+        _refuse(targets[outside], num_classes)
+    mates, share = as_numpy(partner, np.int64), as_numpy(lam, np.float64)
+    if mates.shape != targets.shape[:1] or share.shape != tuple(targets.shape[:1]):
         raise ValueError(
-            f"targets: must lie in 0..{num_classes - 1}, got {int(targets[outside][0])}. Set num_classes to the "
-            "data set's number of classes."
-        )
-    device = targets.device
-    mates = torch.from_numpy(as_numpy(partner, np.int64)).to(device)
-    share = as_numpy(lam, np.float64)
-    if mates.shape != targets.shape or share.shape != tuple(targets.shape):
-        raise ValueError(
-            f"partner, lam: must have shape {tuple(targets.shape)} as targets, got {tuple(mates.shape)} and "
+            f"partner, lam: must have shape {tuple(targets.shape[:1])} as targets, got {tuple(mates.shape)} and "
             f"{share.shape}. Pass one for each row."
         )
-    own = targets.long().clamp(0, num_classes - 1)
-    other, off = own[mates], label_smoothing / num_classes
-    same = own == other
-    soft = torch.full((len(own), num_classes), off, dtype=torch.float32, device=device)
-    for index, part in ((own, share), (other, 1.0 - share)):
-        value = torch.from_numpy(off + (1.0 - label_smoothing) * part).to(device)
-        value = torch.where(same, off + 1.0 - label_smoothing, value).float()
-        soft.scatter_(1, index[:, None], value[:, None])
-    return soft if device.type == "cpu" else soft.masked_fill_((outside | outside[mates])[:, None], float("nan"))
+    rows, lam, rest = uploaded(targets.device, mates, share, 1.0 - share)
+    if not are_classes(targets):
+        return _mixed_tables(targets, rows, lam, label_smoothing)
+    soft = _mixed_classes(targets.long().clamp(0, num_classes - 1), rows, (lam, rest), num_classes, label_smoothing)
+    hidden = targets.device.type != "cpu"
+    return soft.masked_fill_((outside | outside[rows])[:, None], float("nan")) if hidden else soft
 
 
-def check_classes(num_classes: int, label_smoothing: float) -> None:
-    """Raises ValueError, naming the parameter, unless K ≥ 1 and 0 ≤ ε ≤ 1."""
-    if num_classes < 1:
-        raise ValueError(f"num_classes: must be at least 1, got {num_classes}. Pass the data set's number of classes.")
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"label_smoothing: must lie in 0..1, got {label_smoothing}. 0.1 is the usual value.")
+def _refuse(wrong: torch.Tensor, num_classes: int) -> None:
+    if are_classes(wrong):
+        raise ValueError(
+            f"targets: must lie in 0..{num_classes - 1}, got {int(wrong[0])}. Set num_classes to the "
+            "data set's number of classes."
+        )
+    raise ValueError(
+        f"targets: must lie in 0..1 where they are no class numbers, got {wrong[0].tolist()}. "
+        "Give probabilities, or 0 and 1."
+    )
 
 
-def soft_target_cross_entropy(
-    logits: torch.Tensor,
-    targets: torch.Tensor | SparseTargets | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    *,
-    label_smoothing: float = 0.0,
+def _mixed_classes(
+    own: torch.Tensor,
+    rows: torch.Tensor,
+    shares: tuple[torch.Tensor, torch.Tensor],
+    num_classes: int,
+    label_smoothing: float,
 ) -> torch.Tensor:
-    """Cross-entropy against whatever targets a chain delivers, averaged over the batch, in float32.
+    """From class numbers int64 (B,) to float32 (B, K), without a table of one-hot rows in between.
 
     Args:
-        logits: float (B, K).
-        targets: float (B, K) class probabilities; or integers (B,); or (targets, partner_targets, lam), whose
-            two-term loss λ·CE(y) + (1−λ)·CE(y[partner]) is that of the probabilities they stand for.
-        label_smoothing: ε, 0..1, for class numbers; leave it 0 where soft targets were smoothed already.
-
-    Returns:
-        A scalar.
-
-    Raises:
-        ValueError: If the shapes do not belong together.
+        own: The class numbers.
+        rows: int64 (B,), the partners.
+        shares: λ and 1 − λ, float64 (B,) each.
+        num_classes: K.
+        label_smoothing: ε.
     """
-    if not isinstance(targets, torch.Tensor):
-        own, other, lam = targets
-        first, second = (
-            cross_entropy(logits.float(), one, reduction="none", label_smoothing=label_smoothing)
-            for one in (own, other)
-        )
-        return (lam * first + (1.0 - lam) * second).mean()
-    if targets.ndim == 2 and targets.shape != logits.shape:
-        raise ValueError(
-            f"targets: must be (B, K) as logits {tuple(logits.shape)}, got {tuple(targets.shape)}. "
-            "Give the model's number of classes as num_classes."
-        )
-    expected = targets.float() if targets.ndim == 2 else targets
-    return cross_entropy(logits.float(), expected, label_smoothing=label_smoothing)
+    other, off = own[rows], label_smoothing / num_classes
+    same = own == other
+    soft = torch.full((len(own), num_classes), off, dtype=torch.float32, device=own.device)
+    for index, share in zip((own, other), shares, strict=True):
+        value = torch.where(same, off + 1.0 - label_smoothing, off + (1.0 - label_smoothing) * share).float()
+        soft.scatter_(1, index[:, None], value[:, None])
+    return soft
+
+
+def _mixed_tables(
+    targets: torch.Tensor, rows: torch.Tensor, share: torch.Tensor, label_smoothing: float
+) -> torch.Tensor:
+    """From (B, K), or binary (B,), to float32 of the same shape; rows int64 (B,), share λ as float64 (B,)."""
+    classes = targets.shape[1] if targets.ndim > 1 else 2
+    smooth = targets.float() * (1.0 - label_smoothing) + label_smoothing / classes
+    lam = share.float().view(-1, *[1] * (targets.ndim - 1))
+    return lam * smooth + (1.0 - lam) * smooth[rows]

@@ -9,12 +9,13 @@ import numpy as np
 
 from streamaug.geometry import Matrices, about_center, rotation, scaling, shearing, translation
 from streamaug.ops import fields
-from streamaug.ops.base import Border, Draws, Extent, Geometric, refuse
-from streamaug.ops.fields import Range, RangeLike
+from streamaug.ops.base import Color, Draws, Extent
+from streamaug.ops.bordered import Bordered
+from streamaug.ops.fields import Range, RangeLike, refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Affine(Geometric):
+class Affine(Bordered):
     """Zoom, shear and turn about the centre, in this order, then shift.
 
     Args:
@@ -22,9 +23,7 @@ class Affine(Geometric):
         translate: (max |x|, max |y|) of the shift, as fractions of the frame's width and height, 0..1.
         scale: Range of the zoom, above 0; above 1 enlarges.
         shear: Range of the horizontal shear angle in degrees, within ±89; one number d means (-d, d).
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
-            None: as another operation of the recipe names it, else constant.
-        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
+        border, fill: What lies outside the image, see `Bordered`.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -36,7 +35,7 @@ class Affine(Geometric):
     scale: RangeLike = (1.0, 1.0)
     shear: RangeLike = 0.0
     border: str | None = None
-    fill: float | None = None
+    fill: Color | None = None
     probability: float = 1.0
 
     draws = 5
@@ -48,19 +47,13 @@ class Affine(Geometric):
         if fields.bounds(self.scale)[0] <= 0:
             raise refuse(self, "scale", "low must be above 0", "Write (0.8, 1.2).")
         fields.symmetric_range(self, "shear", limit=89.0)
-        fields.border_mode(self)
-        fields.gray_level(self, optional=True)
+        self.check_border()
         fields.probability(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
-        """The four composed."""
         angle = np.deg2rad(fields.between(self.degrees, draws[:, 0]))
         zoom = fields.between(self.scale, draws[:, 1])
         lean = np.deg2rad(fields.between(self.shear, draws[:, 2]))
         x, y = ((2.0 * draws[:, 3 + i] - 1.0) * self.translate[i] for i in range(2))
         about = rotation(angle) @ shearing(lean, np.zeros_like(lean)) @ scaling(zoom, zoom)
         return translation(x * width, y * height) @ about_center(about, height, width)
-
-    def shows(self) -> Border:
-        """The border of the fields."""
-        return Border(self.border, self.fill)

@@ -1,86 +1,82 @@
-"""AutoAugment for ImageNet (Cubuk et al., 2019, arXiv 1805.09501), with the tables of torchvision's version."""
+"""AutoAugment (Cubuk et al., 2019, arXiv 1805.09501), with the tables of torchvision's version."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from streamaug.ops import fields
-from streamaug.ops.base import Draws, Extent
-from streamaug.ops.policy import SIGNED, Choice, Policy, Step, amounts_table, signs
+from streamaug.ops.base import Color, Draws, Extent
+from streamaug.ops.policy import Choice, Policy, in_pixels
+from streamaug.ops.policy_steps import SIGNED, Step, Values, amounts_table, signs
+from streamaug.ops.sub_policies import SUB_POLICIES, Part
 
 _BINS = 10
 _TABLE = amounts_table(_BINS, shear=0.3, translate=150.0 / 331.0, rotate=30.0, enhance=0.9, lost_bits=4)
 
-#: The 25 sub-policies: twice a sub-operation, its chance, and its strength (0 where it has none).
-SUB_POLICIES = (
-    ((Step.POSTERIZE, 0.4, 8), (Step.ROTATE, 0.6, 9)),
-    ((Step.SOLARIZE, 0.6, 5), (Step.AUTO_CONTRAST, 0.6, 0)),
-    ((Step.EQUALIZE, 0.8, 0), (Step.EQUALIZE, 0.6, 0)),
-    ((Step.POSTERIZE, 0.6, 7), (Step.POSTERIZE, 0.6, 6)),
-    ((Step.EQUALIZE, 0.4, 0), (Step.SOLARIZE, 0.2, 4)),
-    ((Step.EQUALIZE, 0.4, 0), (Step.ROTATE, 0.8, 8)),
-    ((Step.SOLARIZE, 0.6, 3), (Step.EQUALIZE, 0.6, 0)),
-    ((Step.POSTERIZE, 0.8, 5), (Step.EQUALIZE, 1.0, 0)),
-    ((Step.ROTATE, 0.2, 3), (Step.SOLARIZE, 0.6, 8)),
-    ((Step.EQUALIZE, 0.6, 0), (Step.POSTERIZE, 0.4, 6)),
-    ((Step.ROTATE, 0.8, 8), (Step.COLOR, 0.4, 0)),
-    ((Step.ROTATE, 0.4, 9), (Step.EQUALIZE, 0.6, 0)),
-    ((Step.EQUALIZE, 0.0, 0), (Step.EQUALIZE, 0.8, 0)),
-    ((Step.INVERT, 0.6, 0), (Step.EQUALIZE, 1.0, 0)),
-    ((Step.COLOR, 0.6, 4), (Step.CONTRAST, 1.0, 8)),
-    ((Step.ROTATE, 0.8, 8), (Step.COLOR, 1.0, 2)),
-    ((Step.COLOR, 0.8, 8), (Step.SOLARIZE, 0.8, 7)),
-    ((Step.SHARPNESS, 0.4, 7), (Step.INVERT, 0.6, 0)),
-    ((Step.SHEAR_X, 0.6, 5), (Step.EQUALIZE, 1.0, 0)),
-    ((Step.COLOR, 0.4, 0), (Step.EQUALIZE, 0.6, 0)),
-    ((Step.EQUALIZE, 0.4, 0), (Step.SOLARIZE, 0.2, 4)),
-    ((Step.SOLARIZE, 0.6, 5), (Step.AUTO_CONTRAST, 0.6, 0)),
-    ((Step.INVERT, 0.6, 0), (Step.EQUALIZE, 1.0, 0)),
-    ((Step.COLOR, 0.6, 4), (Step.CONTRAST, 1.0, 8)),
-    ((Step.EQUALIZE, 0.8, 0), (Step.EQUALIZE, 0.6, 0)),
-)
-_STEPS = np.array([[int(part[0]) for part in each] for each in SUB_POLICIES])
-_CHANCES = np.array([[part[1] for part in each] for each in SUB_POLICIES])
-_AMOUNTS = np.array([[_TABLE[part[0], part[2]] for part in each] for each in SUB_POLICIES])
+
+class _Table(NamedTuple):
+    """Sub-policies as arrays (25, 2).
+
+    Attributes:
+        steps: int64, values of `Step`.
+        chances: float64, 0..1.
+        amounts: float64, without signs; translations as fractions of the frame.
+    """
+
+    steps: npt.NDArray[np.int64]
+    chances: Values
+    amounts: Values
+
+
+def _table(pairs: Sequence[tuple[Part, Part]]) -> _Table:
+    rows = [[(int(step), chance, _TABLE[step, strength]) for step, chance, strength in pair] for pair in pairs]
+    steps, chances, amounts = np.moveaxis(np.array(rows, np.float64), -1, 0)
+    return _Table(steps.astype(np.int64), chances, amounts)
+
+
+_TABLES = {data: _table(pairs) for data, pairs in SUB_POLICIES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoAugment(Policy):
-    """One of the 25 sub-policies that were learned on ImageNet: two sub-operations, each with its own chance.
+    """One of the 25 sub-policies that were learned on a data set: two sub-operations, each with its own chance.
 
     Args:
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
-            None: as another operation of the recipe names it, else constant.
-        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
+        policy: The data set: "imagenet", "cifar10" or "svhn".
+        border, fill: What lies outside the image, see `Bordered`.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
         RecipeError: If a value lies outside its bounds.
     """
 
+    policy: str = "imagenet"
     border: str | None = None
-    fill: float | None = None
+    fill: Color | None = None
     probability: float = 1.0
 
     draws = 5
 
     def __post_init__(self) -> None:
-        fields.border_mode(self)
-        fields.gray_level(self, optional=True)
+        fields.choice(self, "policy", tuple(SUB_POLICIES))
+        self.check_border()
         fields.probability(self)
 
     @property
     def steps(self) -> int:
-        """Two."""
         return 2
 
     @property
     def uses(self) -> frozenset[int]:
-        """Those of the table."""
-        return frozenset(_STEPS.ravel().tolist())
+        return frozenset(_TABLES[self.policy].steps.ravel().tolist())
 
     def choose(self, draws: Draws, height: Extent, width: Extent) -> Choice:
-        """Uniform over the sub-policies; the table has no translations."""
-        row = (draws[:, 0] * len(SUB_POLICIES)).astype(np.int64)
-        steps = np.where(draws[:, 1:3] < _CHANCES[row], _STEPS[row], Step.IDENTITY)
-        return Choice(steps, np.where(SIGNED[steps], signs(draws[:, 3:5]), 1.0) * _AMOUNTS[row])
+        """Uniform over the sub-policies; translations are fractions of the frame."""
+        table = _TABLES[self.policy]
+        row = (draws[:, 0] * len(table.steps)).astype(np.int64)
+        steps = np.where(draws[:, 1:3] < table.chances[row], table.steps[row], Step.IDENTITY)
+        amounts = np.where(SIGNED[steps], signs(draws[:, 3:5]), 1.0) * table.amounts[row]
+        return Choice(steps, in_pixels(steps, amounts, height, width))

@@ -9,23 +9,13 @@ import numpy as np
 
 from streamaug.geometry import Matrices, translation
 from streamaug.ops import fields
-from streamaug.ops.base import Draws, Extent, Geometric, StaticFrame, refuse
+from streamaug.ops.base import Draws, Extent
 from streamaug.ops.fields import Size
-
-
-def cropped_frame(operation: Geometric, size: Size, frame: StaticFrame | None) -> StaticFrame:
-    """The frame that a crop to `size` leaves; RecipeError where it does not fit, or cannot be known to fit."""
-    if frame is None:
-        must = "must follow an operation that sets the frame's size"
-        raise refuse(operation, "size", must, f"Put ResizeShortest({max(size)}) before it.")
-    if size[0] > frame.height or size[1] > frame.width:
-        must = f"must not exceed the {frame.height}×{frame.width} pixels that the operation before it leaves"
-        raise refuse(operation, "size", must, f"Write {min(frame.height, frame.width)}.")
-    return StaticFrame(*size, exact=True)
+from streamaug.ops.fixed_frame import FixedCrop
 
 
 @dataclass(frozen=True, slots=True)
-class CenterCrop(Geometric):
+class CenterCrop(FixedCrop):
     """Keep the middle `size` of the frame.
 
     Args:
@@ -37,21 +27,9 @@ class CenterCrop(Geometric):
 
     size: int | Size
 
-    probability = 1.0
-    aligned = True
-
     def __post_init__(self) -> None:
         fields.size(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
-        """A shift by whole pixels."""
         high, wide = fields.pair(self.size)
         return translation(-np.rint((width - wide) / 2), -np.rint((height - high) / 2))
-
-    def frame(self, height: Extent, width: Extent) -> tuple[Extent, Extent]:
-        """`size` for every sample."""
-        return np.full_like(height, fields.pair(self.size)[0]), np.full_like(width, fields.pair(self.size)[1])
-
-    def static_frame(self, frame: StaticFrame | None) -> StaticFrame:
-        """`size`, exactly."""
-        return cropped_frame(self, fields.pair(self.size), frame)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.base import Draws, Parameters, Photometric
+from streamaug.ops.nodes import Arguments, Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +29,9 @@ class Equalize(Photometric):
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """None."""
         return {}
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """DALI's operator on the negative."""
         return equalized(image, arguments)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamaug.ops.base import Geometric, Operation, refuse
+from streamaug.errors import RecipeError
+from streamaug.ops.base import Color, Geometric, Operation
 
 #: (low, high).
 Range = tuple[float, float]
@@ -23,6 +24,16 @@ Size = tuple[int, int]
 
 BORDERS = ("constant", "replicate", "reflect", "reflect_101", "wrap")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
+
+
+def field_name(operation: object, field: str) -> str:
+    """A field as messages name it: `Rotate.degrees`."""
+    return f"{type(operation).__name__}.{field}"
+
+
+def refuse(operation: object, field: str, must: str, fix: str) -> RecipeError:
+    """The error for a field: what must hold, the value that was given, one fix."""
+    return RecipeError(f"{field_name(operation, field)}: {must}, got {getattr(operation, field)!r}. {fix}")
 
 
 def _set(operation: Operation, field: str, value: Any) -> None:
@@ -63,26 +74,38 @@ def flag(operation: Operation, field: str) -> None:
 
 
 def choice(operation: Operation, field: str, allowed: Sequence[str]) -> None:
-    """One of the strings that are allowed."""
+    """A string, among those that are allowed."""
     if getattr(operation, field) not in allowed:
         names = ", ".join(f'"{name}"' for name in allowed)
         raise refuse(operation, field, f"must be one of {names}", f'Write "{allowed[0]}".')
 
 
 def border_mode(operation: Operation, field: str = "border") -> None:
-    """One of `BORDERS`, or None."""
+    """A name of `BORDERS`, or None."""
     if getattr(operation, field) is not None:
         choice(operation, field, BORDERS)
 
 
-def gray_level(operation: Operation, field: str = "fill", *, optional: bool = False) -> None:
-    """A gray level, 0..255; or None, if optional."""
-    if getattr(operation, field) is not None or not optional:
-        number(operation, field, low=0.0, high=255.0)
+def color(operation: Operation, field: str = "fill", *, optional: bool = False) -> None:
+    """A gray level 0..255, or (red, green, blue); or None, if optional. Three equal numbers are that gray level."""
+    value = getattr(operation, field)
+    if value is None and optional:
+        return
+    levels = tuple(value) if isinstance(value, tuple | list) else (value,) * 3
+    if len(levels) != 3 or not all(_is_number(level) and 0 <= level <= 255 for level in levels):
+        must = "must be a gray level within 0..255 or (red, green, blue) of such"
+        raise refuse(operation, field, must, "Write 127.5, or (124.0, 116.0, 104.0).")
+    red, green, blue = (float(level) for level in levels)
+    _set(operation, field, red if red == green == blue else (red, green, blue))
+
+
+def channels(color: Color) -> list[float]:
+    """The three levels of a colour that was checked."""
+    return list(color) if isinstance(color, tuple) else [color] * 3
 
 
 def size(operation: Operation, field: str = "size") -> None:
-    """One positive whole number for a square, or (height, width)."""
+    """A positive whole number for a square, or (height, width)."""
     value = getattr(operation, field)
     pair = (value, value) if not isinstance(value, tuple | list) else tuple(value)
     whole = len(pair) == 2 and all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in pair)
@@ -188,3 +211,25 @@ def whole_between(value: RangeLike, draws: npt.NDArray[np.float64]) -> npt.NDArr
     """Whole numbers of a range, both ends included, equally often, from uniform numbers of [0, 1)."""
     low, high = bounds(value)
     return np.asarray(np.floor(low + (high - low + 1) * draws), np.int64)
+
+
+def sides(operation: Operation, field: str) -> None:
+    """Whole numbers of at least 0: one, or (top, bottom, left, right)."""
+    value = getattr(operation, field)
+    four = tuple(value) if isinstance(value, tuple | list) else (value,) * 4
+    whole = len(four) == 4 and all(isinstance(v, int | np.integer) and not isinstance(v, bool) and v >= 0 for v in four)
+    if not whole:
+        must = "must be a whole number of at least 0, or (top, bottom, left, right) of such"
+        raise refuse(operation, field, must, "Write 4, or (4, 4, 0, 0).")
+    top, bottom, left, right = (int(v) for v in four)
+    _set(operation, field, top if top == bottom == left == right else (top, bottom, left, right))
+
+
+def weights(operation: Operation, field: str, count: int) -> None:
+    """`count` finite numbers of at least 0, not all 0."""
+    value = getattr(operation, field)
+    fits = isinstance(value, tuple | list) and len(value) == count
+    if not fits or not all(_is_number(v) and math.isfinite(v) and v >= 0 for v in value) or not sum(value) > 0:
+        must = f"must be {count} numbers of at least 0, not all 0"
+        raise refuse(operation, field, must, f"Write {(1.0,) * count}.")
+    _set(operation, field, tuple(float(v) for v in value))

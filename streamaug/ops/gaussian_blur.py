@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric, refuse
-from streamaug.ops.fields import RangeLike
+from streamaug.ops.base import Draws, Parameters, Photometric
+from streamaug.ops.fields import RangeLike, refuse
+from streamaug.ops.nodes import Arguments, Node
 
 _REACH = 3.0
 
@@ -32,6 +33,7 @@ class GaussianBlur(Photometric):
     probability: float = 1.0
 
     draws = 1
+    inputs = frozenset({"row", "column"})
 
     def __post_init__(self) -> None:
         fields.ordered_range(self, "sigma", low=0.0, high=100.0)
@@ -45,7 +47,6 @@ class GaussianBlur(Photometric):
         return {"row": rows, "column": [row.reshape(-1, 1) for row in rows]}
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """Along the rows, then along the columns."""
         filtered = arguments.fn.filter(image, arguments["row"])
         return arguments.fn.filter(filtered, arguments["column"])
 

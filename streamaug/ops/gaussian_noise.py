@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
-from streamaug.ops.noise_field import GAUSSIAN_CENTER, GAUSSIAN_STD, gaussian_window, places
+from streamaug.ops.nodes import Arguments, Node
+from streamaug.ops.noise_field import GAUSSIAN_CENTER, GAUSSIAN_STD, gaussian_window, window_starts
 
 #: Strong noise, which does not fit a byte, is a multiple of up to this of a number that does.
 _MAX_STEP = 8
@@ -38,27 +39,28 @@ class GaussianNoise(Photometric):
     probability: float = 1.0
 
     draws = 2
+    inputs = frozenset({"step", "shift"})
 
     def __post_init__(self) -> None:
         fields.ordered_range(self, "std", low=0.0, high=1.0)
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """`place` of the window, `scale` of its numbers, `step` to multiply by, and `shift` that makes the sum ≥ 0."""
+        """`start` of the window, `scale` of its numbers, `step` to multiply by, and `shift` that makes the sum ≥ 0."""
         ratio = fields.between(self.std, draws[:, 0]) * 255.0 / GAUSSIAN_STD
         step = np.exp2(np.ceil(np.log2(np.maximum(ratio, 1.0))))
         sign = np.where(draws[:, 1] < 0.5, -1.0, 1.0)
         return {
-            "place": places(draws[:, 1] * 2.0 % 1.0),
+            "start": window_starts(draws[:, 1] * 2.0 % 1.0),
             "scale": (sign * ratio / step).astype(np.float32),
             "step": step.astype(np.uint16),
             "shift": (GAUSSIAN_CENTER * (_MAX_STEP - step)).astype(np.uint16),
         }
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """Image plus noise plus an offset, which a table takes back and clips."""
+        """The sum of image, noise and an offset; a table takes the offset back and clips."""
         fn, types = arguments.fn, arguments.types
-        field = gaussian_window(arguments, arguments["place"])
+        field = gaussian_window(arguments, arguments["start"])
         noise = fn.brightness_contrast(field, contrast=arguments["scale"], contrast_center=float(GAUSSIAN_CENTER))
         total = image + noise * arguments.beside("step") + arguments.beside("shift")
         clipped = np.clip(np.arange(_SUMS) - _ZERO, 0, 255).tolist()

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.base import Draws, Parameters, Photometric
+from streamaug.ops.nodes import Arguments, Node
+
+#: Luma from R, G and B: a matrix of one row.
+_LUMA = [0.299, 0.587, 0.114]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +29,26 @@ class Grayscale(Photometric):
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """None."""
         return {}
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """To one channel and back to three."""
         return gray(image, arguments)
 
 
 def gray(image: Node, arguments: Arguments) -> Node:
     """The luma of a uint8 (H, W, 3) image in each of three channels."""
     fn, types = arguments.fn, arguments.types
-    luma = fn.color_space_conversion(image, image_type=types.RGB, output_type=types.GRAY)
-    return fn.color_space_conversion(luma, image_type=types.GRAY, output_type=types.RGB)
+    if arguments.device == "gpu":
+        return fn.coord_transform(image, M=_LUMA * 3, dtype=types.UINT8)
+    return fn.color_space_conversion(luma(image, arguments), image_type=types.GRAY, output_type=types.RGB)
+
+
+def luma(image: Node, arguments: Arguments) -> Node:
+    """The luma of a uint8 (H, W, 3) image: uint8 (H, W, 1).
+
+    A GPU's `color_space_conversion` is a launch for each sample, its `coord_transform` one for all.
+    """
+    fn, types = arguments.fn, arguments.types
+    if arguments.device == "gpu":
+        return fn.coord_transform(image, M=_LUMA, dtype=types.UINT8)
+    return fn.color_space_conversion(image, image_type=types.RGB, output_type=types.GRAY)

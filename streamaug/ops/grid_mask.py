@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
+from streamaug.ops.nodes import Arguments, Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +46,12 @@ class GridMask(Photometric):
         }
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """DALI's operator."""
         return arguments.fn.grid_mask(image, **arguments.nodes)
 
     def hides(self, draws: Draws, points: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.bool_]:
-        """The places inside a square, by DALI's own arithmetic."""
+        """The points inside a square, by DALI's own arithmetic."""
         grid = {name: np.asarray(values, np.float32) for name, values in self.parameters(draws, height, width).items()}
         shift = np.stack([grid["shift_x"], grid["shift_y"]], axis=1)
         tile = grid["tile"][:, None]
-        place = np.floor(points).astype(np.float32) * (np.float32(1) / tile) - shift / tile
-        return np.asarray((place - np.floor(place) < grid["ratio"][:, None]).all(axis=1), np.bool_)
+        tiles = np.floor(points).astype(np.float32) * (np.float32(1) / tile) - shift / tile
+        return np.asarray((tiles - np.floor(tiles) < grid["ratio"][:, None]).all(axis=1), np.bool_)

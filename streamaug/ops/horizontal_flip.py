@@ -30,5 +30,4 @@ class HorizontalFlip(Geometric):
         fields.probability(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
-        """A mirroring of the frame."""
         return translation(width, 0.0) @ scaling(-1.0, 1.0)

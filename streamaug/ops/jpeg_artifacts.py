@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric, where
+from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
+from streamaug.ops.nodes import Arguments, Node, where
 
 _UNTOUCHED = 100
 
@@ -34,15 +35,14 @@ class JpegArtifacts(Photometric):
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """The quality, and where 100 can occur, who has less."""
+        """`quality`; and, where 100 can occur, `compressed`: which samples have less."""
         quality = fields.whole_between(self.quality, draws[:, 0])
-        found: Parameters = {"quality": quality.astype(np.int32)}
+        parameters: Parameters = {"quality": quality.astype(np.int32)}
         if fields.bounds(self.quality)[1] == _UNTOUCHED:
-            found["compressed"] = quality < _UNTOUCHED
-        return found
+            parameters["compressed"] = quality < _UNTOUCHED
+        return parameters
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """Through DALI's operator, except at quality 100."""
 
         def compress(image: Node, quality: Node) -> Node:
             return arguments.fn.jpeg_compression_distortion(image, quality=quality)

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
+from streamaug.ops.nodes import Arguments, Node
 
-#: Points on the line; each counts for the pixel that it lies in.
+#: How many points sample the line; a point counts for the pixel that it lies in.
 _POINTS = 256
 
 
@@ -34,17 +35,16 @@ class MotionBlur(Photometric):
     probability: float = 1.0
 
     draws = 2
+    inputs = frozenset({"kernel"})
 
     def __post_init__(self) -> None:
         fields.ordered_range(self, "length", low=1.0, high=100.0)
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """The weights of each sample."""
         return {"kernel": line_kernels(fields.between(self.length, draws[:, 0]), np.pi * draws[:, 1])}
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """One filter."""
         return arguments.fn.filter(image, arguments["kernel"])
 
 
@@ -60,7 +60,7 @@ def line_kernels(length: npt.NDArray[np.float64], angle: npt.NDArray[np.float64]
     reach_x, reach_y = np.abs(x).max(axis=1), np.abs(y).max(axis=1)
     kernels = []
     for row, (a, b) in enumerate(zip(reach_y.tolist(), reach_x.tolist(), strict=True)):
-        wide = 2 * b + 1
-        counts = np.bincount((y[row] + a) * wide + x[row] + b, minlength=(2 * a + 1) * wide)
-        kernels.append((counts / _POINTS).astype(np.float32).reshape(-1, wide))
+        columns = 2 * b + 1
+        counts = np.bincount((y[row] + a) * columns + x[row] + b, minlength=(2 * a + 1) * columns)
+        kernels.append((counts / _POINTS).astype(np.float32).reshape(-1, columns))
     return kernels

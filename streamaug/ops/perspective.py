@@ -9,7 +9,8 @@ import numpy as np
 
 from streamaug.geometry import Matrices, homography
 from streamaug.ops import fields
-from streamaug.ops.base import Border, Draws, Extent, Geometric
+from streamaug.ops.base import Color, Draws, Extent
+from streamaug.ops.bordered import Bordered
 
 #: Where the corners are, as fractions of (width, height), and which way is inward.
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
@@ -17,14 +18,12 @@ _INWARD = 1.0 - 2.0 * _CORNERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Perspective(Geometric):
+class Perspective(Bordered):
     """Move each corner inward by a random part of `distortion_scale` · half the frame, as torchvision does.
 
     Args:
         distortion_scale: How far a corner may move, as a fraction of half the frame's width and height, 0..1.
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
-            None: as another operation of the recipe names it, else constant.
-        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
+        border, fill: What lies outside the image, see `Bordered`.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -33,15 +32,14 @@ class Perspective(Geometric):
 
     distortion_scale: float = 0.5
     border: str | None = None
-    fill: float | None = None
+    fill: Color | None = None
     probability: float = 1.0
 
     draws = 8
 
     def __post_init__(self) -> None:
         fields.number(self, "distortion_scale", low=0.0, high=1.0)
-        fields.border_mode(self)
-        fields.gray_level(self, optional=True)
+        self.check_border()
         fields.probability(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
@@ -49,7 +47,3 @@ class Perspective(Geometric):
         size = np.stack([width, height], axis=1)[:, None]
         moved = draws.reshape(-1, 4, 2) * _INWARD * (self.distortion_scale / 2.0)
         return homography(_CORNERS * size, (_CORNERS + moved) * size)
-
-    def shows(self) -> Border:
-        """The border of the fields."""
-        return Border(self.border, self.fill)

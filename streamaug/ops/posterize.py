@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
+from streamaug.ops.nodes import Arguments, Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +28,16 @@ class Posterize(Photometric):
 
     draws = 1
     spatial = False
+    inputs = frozenset({"mask"})
 
     def __post_init__(self) -> None:
         fields.whole_range(self, "bits", low=1, high=8)
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """The bits to keep, as a mask."""
         return {"mask": mask(fields.whole_between(self.bits, draws[:, 0]))}
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """The image and the mask."""
         return image & arguments.beside("mask")
 
 

@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from streamaug.geometry import Matrices, window
 from streamaug.ops import fields
-from streamaug.ops.base import Draws, Extent, Geometric, StaticFrame, refuse
-from streamaug.ops.fields import Range, Size
+from streamaug.ops.base import Draws, Extent
+from streamaug.ops.fields import Range, Size, refuse
+from streamaug.ops.fixed_frame import FixedFrame
 
 _TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class RandomResizedCrop(Geometric):
+class RandomResizedCrop(FixedFrame):
     """Cut out a window of random area and aspect ratio and resize it.
 
     Args:
@@ -29,7 +30,7 @@ class RandomResizedCrop(Geometric):
         antialias: Filter when shrinking. False is faster: the resize joins the one warp of the recipe.
         interpolation: "bilinear", "bicubic" or "lanczos"; the last two need antialias=True.
         probability: Chance that a sample is cropped; the others are resized whole.
-        apply_orientation: Turn the image as its EXIF orientation says; ignored by default, as Pillow does.
+        apply_orientation: Turn the image as its EXIF orientation says, see docs/operations.md; by default as stored.
 
     Raises:
         RecipeError: If a range is not ordered or a value lies outside its bounds.
@@ -46,7 +47,7 @@ class RandomResizedCrop(Geometric):
 
     draws = 2 * _TRIES + 3
     aligned = True
-    isolates = True
+    ignores_outside_window = True
 
     def __post_init__(self) -> None:
         fields.size(self)
@@ -68,11 +69,12 @@ class RandomResizedCrop(Geometric):
         wide, high = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
         fits = (wide > 0) & (wide <= width[:, None]) & (high > 0) & (high <= height[:, None])
         rows, first = np.arange(len(draws)), fits.argmax(axis=1)
-        found = fits[rows, first]
+        any_fits = fits[rows, first]
         whole_high, whole_wide = self._fallback(height, width)
-        high, wide = np.where(found, high[rows, first], whole_high), np.where(found, wide[rows, first], whole_wide)
-        top = np.where(found, np.floor(draws[:, -2] * (height - high + 1)), np.floor((height - high) / 2))
-        left = np.where(found, np.floor(draws[:, -1] * (width - wide + 1)), np.floor((width - wide) / 2))
+        high = np.where(any_fits, high[rows, first], whole_high)
+        wide = np.where(any_fits, wide[rows, first], whole_wide)
+        top = np.where(any_fits, np.floor(draws[:, -2] * (height - high + 1)), np.floor((height - high) / 2))
+        left = np.where(any_fits, np.floor(draws[:, -1] * (width - wide + 1)), np.floor((width - wide) / 2))
         return np.stack([top, left, high, wide], axis=1)
 
     def _fallback(self, height: Extent, width: Extent) -> tuple[Extent, Extent]:
@@ -83,18 +85,8 @@ class RandomResizedCrop(Geometric):
         return np.clip(tall, 1, height), np.clip(wide, 1, width)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
-        """Each window to the whole frame."""
         top, left, high, wide = self.windows(draws, height, width).T
         return window(top, left, high, wide, fields.pair(self.size))
 
     def unselected(self, height: Extent, width: Extent) -> Matrices:
-        """The whole image to the whole frame."""
         return window(0.0, 0.0, height, width, fields.pair(self.size))
-
-    def frame(self, height: Extent, width: Extent) -> tuple[Extent, Extent]:
-        """`size` for every sample."""
-        return np.full_like(height, fields.pair(self.size)[0]), np.full_like(width, fields.pair(self.size)[1])
-
-    def static_frame(self, frame: StaticFrame | None) -> StaticFrame:
-        """`size`, exactly."""
-        return StaticFrame(*fields.pair(self.size), exact=True)

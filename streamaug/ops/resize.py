@@ -5,23 +5,22 @@ In: nothing random. Out: the matrix that takes the image to the frame.
 
 from dataclasses import KW_ONLY, dataclass
 
-import numpy as np
-
 from streamaug.geometry import Matrices, window
 from streamaug.ops import fields
-from streamaug.ops.base import Draws, Extent, Geometric, StaticFrame
+from streamaug.ops.base import Draws, Extent
 from streamaug.ops.fields import Size
+from streamaug.ops.fixed_frame import FixedFrame
 
 
 @dataclass(frozen=True, slots=True)
-class Resize(Geometric):
+class Resize(FixedFrame):
     """Resize to exactly `size`; the aspect ratio is not kept.
 
     Args:
         size: The frame afterwards: (height, width) in pixels, or one number for a square.
         antialias: Filter when shrinking. False is faster: the resize joins the one warp of the recipe.
         interpolation: "bilinear", "bicubic" or "lanczos"; the last two need antialias=True.
-        apply_orientation: Turn the image as its EXIF orientation says; ignored by default, as Pillow does.
+        apply_orientation: Turn the image as its EXIF orientation says, see docs/operations.md; by default as stored.
 
     Raises:
         RecipeError: If a value lies outside its bounds.
@@ -33,7 +32,6 @@ class Resize(Geometric):
     interpolation: str = "bilinear"
     apply_orientation: bool = False
 
-    probability = 1.0
     aligned = True
 
     def __post_init__(self) -> None:
@@ -42,13 +40,4 @@ class Resize(Geometric):
         fields.flag(self, "apply_orientation")
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
-        """The whole image to the whole frame."""
         return window(0.0, 0.0, height, width, fields.pair(self.size))
-
-    def frame(self, height: Extent, width: Extent) -> tuple[Extent, Extent]:
-        """`size` for every sample."""
-        return np.full_like(height, fields.pair(self.size)[0]), np.full_like(width, fields.pair(self.size)[1])
-
-    def static_frame(self, frame: StaticFrame | None) -> StaticFrame:
-        """`size`, exactly."""
-        return StaticFrame(*fields.pair(self.size), exact=True)

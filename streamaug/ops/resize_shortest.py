@@ -21,7 +21,7 @@ class ResizeShortest(Geometric):
         size: The shorter side afterwards, in pixels.
         antialias: Filter when shrinking. False is faster: the resize joins the one warp of the recipe.
         interpolation: "bilinear", "bicubic" or "lanczos"; the last two need antialias=True.
-        apply_orientation: Turn the image as its EXIF orientation says; ignored by default, as Pillow does.
+        apply_orientation: Turn the image as its EXIF orientation says, see docs/operations.md; by default as stored.
 
     Raises:
         RecipeError: If a value lies outside its bounds.
@@ -33,7 +33,6 @@ class ResizeShortest(Geometric):
     interpolation: str = "bilinear"
     apply_orientation: bool = False
 
-    probability = 1.0
     aligned = True
 
     def __post_init__(self) -> None:
@@ -42,7 +41,6 @@ class ResizeShortest(Geometric):
         fields.flag(self, "apply_orientation")
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
-        """The whole image to the whole frame."""
         return window(0.0, 0.0, height, width, self.frame(height, width))
 
     def frame(self, height: Extent, width: Extent) -> tuple[Extent, Extent]:
@@ -51,5 +49,4 @@ class ResizeShortest(Geometric):
         return np.floor(self.size * height / short), np.floor(self.size * width / short)
 
     def static_frame(self, frame: StaticFrame | None) -> StaticFrame:
-        """At least `size` in both directions."""
         return StaticFrame(self.size, self.size, exact=False)

@@ -10,19 +10,18 @@ import numpy as np
 
 from streamaug.geometry import Matrices, about_center, rotation
 from streamaug.ops import fields
-from streamaug.ops.base import Border, Draws, Extent, Geometric
+from streamaug.ops.base import Color, Draws, Extent
+from streamaug.ops.bordered import Bordered
 from streamaug.ops.fields import RangeLike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rotate(Geometric):
+class Rotate(Bordered):
     """Turn the image about its centre; what turns into view is the border.
 
     Args:
         degrees: Angle range (low, high), counter-clockwise; one number d means (-d, d). Uniform.
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
-            None: as another operation of the recipe names it, else constant.
-        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
+        border, fill: What lies outside the image, see `Bordered`.
         probability: Chance that a sample is turned at all, 0..1.
 
     Raises:
@@ -31,21 +30,15 @@ class Rotate(Geometric):
 
     degrees: RangeLike
     border: str | None = None
-    fill: float | None = None
+    fill: Color | None = None
     probability: float = 1.0
 
     draws = 1
 
     def __post_init__(self) -> None:
         fields.symmetric_range(self, "degrees", limit=360.0)
-        fields.border_mode(self)
-        fields.gray_level(self, optional=True)
+        self.check_border()
         fields.probability(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
-        """A rotation about the frame's centre."""
         return about_center(rotation(np.deg2rad(fields.between(self.degrees, draws[:, 0]))), height, width)
-
-    def shows(self) -> Border:
-        """The border of the fields."""
-        return Border(self.border, self.fill)

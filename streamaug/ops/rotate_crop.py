@@ -1,6 +1,6 @@
 """Rotation without a border: turned, and enlarged until nothing from outside the image is in view.
 
-In: one uniform draw per sample. Out: a 3×3 matrix per sample. What is kept is the largest centred rectangle of the
+In: one uniform draw per sample. Out: a 3×3 matrix per sample. The operation keeps the largest centred rectangle of the
 frame's own aspect ratio, so the output is not distorted.
 """
 

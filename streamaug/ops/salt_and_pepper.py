@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
-from streamaug.ops.noise_field import places, uniform_window
+from streamaug.ops.nodes import Arguments, Node
+from streamaug.ops.noise_field import uniform_window, window_starts
 
 _LEVELS = 1 << 16
 
@@ -32,18 +33,19 @@ class SaltAndPepper(Photometric):
     probability: float = 1.0
 
     draws = 2
+    inputs = frozenset({"white", "black"})
 
     def __post_init__(self) -> None:
         fields.ordered_range(self, "amount", low=0.0, high=1.0)
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """`place` of the window; below `white` a pixel is white, from `black` on it is black."""
+        """`start` of the window; below `white` a pixel is white, from `black` on it is black."""
         half = np.rint(fields.between(self.amount, draws[:, 0]) * _LEVELS / 2).astype(np.int32)
-        return {"place": places(draws[:, 1]), "white": half, "black": _LEVELS - half}
+        return {"start": window_starts(draws[:, 1]), "white": half, "black": _LEVELS - half}
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """All bits set for white, all cleared for black."""
-        numbers = uniform_window(arguments, arguments["place"], channels=1, width=2)
+        """A white pixel has all its bits set, a black one none."""
+        numbers = uniform_window(arguments, arguments["start"], channels=1, width=2)
         white = (numbers < arguments.beside("white")) * arguments.types.Constant(255, arguments.types.UINT8)
         return (image | white) * (numbers < arguments.beside("black"))

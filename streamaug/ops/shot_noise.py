@@ -9,13 +9,12 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
-from scipy.stats import poisson
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
-from streamaug.ops.noise_field import GAUSSIAN_CENTER, GAUSSIAN_STD, gaussian_window, places
+from streamaug.ops.nodes import Arguments, Node
+from streamaug.ops.noise_field import GAUSSIAN_CENTER, GAUSSIAN_STD, gaussian_window, window_starts
 
 #: The shape of the distribution is tabulated in steps of 1/8 photon; beyond 255 steps it is that of 32 photons. The
 #: step at or below a mean is used, since with a higher one no photon at all would be less than black.
@@ -42,24 +41,25 @@ class ShotNoise(Photometric):
     probability: float = 1.0
 
     draws = 2
+    inputs = frozenset({"strength"})
 
     def __post_init__(self) -> None:
         fields.ordered_range(self, "scale", low=1.0, high=1e6)
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """`place` of the window; `photons`, table steps per gray level; `strength`, gray levels per √(gray level)."""
+        """`start` of the window; `photons`, table steps per gray level; `strength`, gray levels per √(gray level)."""
         scale = fields.between(self.scale, draws[:, 0])
         return {
-            "place": places(draws[:, 1]),
+            "start": window_starts(draws[:, 1]),
             "photons": (scale / 255.0 * _STEPS_PER_PHOTON).astype(np.float32),
             "strength": np.sqrt(255.0 / scale).astype(np.float32),
         }
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """Standardised deviation times the square root of the value."""
+        """Add the standardised deviation times the square root of the value."""
         fn, types = arguments.fn, arguments.types
-        window = gaussian_window(arguments, arguments["place"])
+        window = gaussian_window(arguments, arguments["start"])
         row = fn.brightness_contrast(image, brightness=arguments["photons"], brightness_shift=_ROUND_DOWN)
         index = row * types.Constant(256, types.UINT16) + window
         deviation = fn.lookup_table(
@@ -77,12 +77,14 @@ def standard_deviates() -> npt.NDArray[np.float64]:
 
     Each number stands for a cell of equal quantiles; its deviate is the mean of the Poisson quantiles in the cell.
     """
+    from scipy.special import ndtr, pdtr  # 0.4 s to import, which only a graph with noise is to pay
+
     means = np.arange(256) / _STEPS_PER_PHOTON
     means[0] = 0.125 / _STEPS_PER_PHOTON
     edges = ndtr((np.arange(257) - 0.5 - GAUSSIAN_CENTER) / GAUSSIAN_STD)
     edges[[0, 1, 256]] = 0.0, 0.0, 1.0  # the field's lowest and highest numbers, 1 and 255, hold the tails
     weights = np.diff(edges)
-    below = poisson.cdf(np.arange(128)[:, None], means)  # (count, mean)
+    below = pdtr(np.arange(128)[:, None], means)  # (count, mean)
     # The integral of the quantile function from 0 to u is the sum over k of max(0, u - P(count ≤ k)).
     integral = np.stack([np.maximum(0.0, edge - below).sum(axis=0) for edge in edges], axis=1)
     cells = np.diff(integral, axis=1) / np.where(weights > 0, weights, 1.0)

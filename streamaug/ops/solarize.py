@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamaug.ops import fields
-from streamaug.ops.base import Arguments, Draws, Node, Parameters, Photometric
+from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
+from streamaug.ops.nodes import Arguments, Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +28,16 @@ class Solarize(Photometric):
 
     draws = 1
     spatial = False
+    inputs = frozenset({"threshold"})
 
     def __post_init__(self) -> None:
         fields.ordered_range(self, "threshold", low=0.0, high=256.0)
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """The lowest value that is inverted."""
         return {"threshold": np.ceil(fields.between(self.threshold, draws[:, 0])).astype(np.int16)}
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """All bits of the bright values flipped."""
         return solarized(image, arguments.beside("threshold"), arguments)
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamaug.ops import fields
-from streamaug.ops.base import Draws, Extent
-from streamaug.ops.policy import FOURTEEN, SIGNED, Choice, Policy, amounts_table, signs
+from streamaug.ops.base import Color, Draws, Extent
+from streamaug.ops.policy import Choice, Policy
+from streamaug.ops.policy_steps import FOURTEEN, SIGNED, amounts_table, signs
 
 _BINS = 31
 _TABLE = amounts_table(_BINS, shear=0.99, translate=32.0, rotate=135.0, enhance=0.99, lost_bits=6)
@@ -17,9 +18,7 @@ class TrivialAugmentWide(Policy):
     """One of fourteen sub-operations, of a strength that is uniform over 31 steps.
 
     Args:
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
-            None: as another operation of the recipe names it, else constant.
-        fill: Gray level of a constant border, 0..255; None: as another operation names it, else 0.
+        border, fill: What lies outside the image, see `Bordered`.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -27,19 +26,17 @@ class TrivialAugmentWide(Policy):
     """
 
     border: str | None = None
-    fill: float | None = None
+    fill: Color | None = None
     probability: float = 1.0
 
     draws = 3
 
     def __post_init__(self) -> None:
-        fields.border_mode(self)
-        fields.gray_level(self, optional=True)
+        self.check_border()
         fields.probability(self)
 
     @property
     def steps(self) -> int:
-        """One."""
         return 1
 
     def choose(self, draws: Draws, height: Extent, width: Extent) -> Choice:

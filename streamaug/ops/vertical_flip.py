@@ -30,5 +30,4 @@ class VerticalFlip(Geometric):
         fields.probability(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
-        """A mirroring of the frame."""
         return translation(0.0, height) @ scaling(1.0, -1.0)

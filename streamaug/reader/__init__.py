@@ -1,10 +1,11 @@
 """From positions to bytes: which samples this rank needs, where they lie, fetching them ahead, and rows of a batch.
 
-schedule (what, when) → pieces (which bytes) → prefetch (ahead, under a memory limit) → engine (batches, in order)
+schedule (what, when) → pieces (which bytes) → prefetch (ahead, as read_ahead says) → reading (of a pass, and of what
+the next begins with) → batch_reader (batches, in order)
 """
 
-from streamaug.reader.engine import BatchReader
-from streamaug.reader.progress import Progress
+from streamaug.reader.batch_reader import BatchReader
 from streamaug.reader.schedule import Share
+from streamaug.reader.state import Progress
 
 __all__ = ["BatchReader", "Progress", "Share"]

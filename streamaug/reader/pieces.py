@@ -1,4 +1,4 @@
-"""Where wanted samples lie: byte ranges to fetch, and the place of every row in them.
+"""Where wanted samples lie: byte ranges to fetch, and the bytes of each row in them.
 
 In: a `Want` and the indexes of its shards. Out: a `Piece`, whose parts are ranges of about a given size, cut where
 samples end, and merged where the bytes between two wanted samples are fewer than a request is worth. Pure.
@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from streamaug.batch import Int64Array
 from streamaug.reader.schedule import Want
-from streamaug.shards import ShardIndex
+from streamaug.shards.catalogue import shards_of
+from streamaug.shards.index import ShardIndex
 
 MERGE_GAP = 256 << 10  # bytes that a request costs less to read than to skip
+FOREIGN_GAP = 4 << 10  # the same where another rank reads the bytes between: headers and padding, no image
 _SHARD_STRIDE = 1 << 42  # more than a shard has bytes
-FOREIGN_GAP = 4 << 10  # the same where another rank reads them: headers and padding, no image
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Part:
     stop: int
 
 
-class Places(NamedTuple):
+class Spans(NamedTuple):
     """Where the m samples of a piece have a component.
 
     Attributes:
@@ -52,72 +53,83 @@ class Piece:
     Attributes:
         want: Positions and samples, m of each.
         positions: The same positions, ascending, as plain numbers: batches take a few at a time.
+        sample_ids: The samples, likewise.
         keys: m keys.
-        places: For each of C components.
+        spans: For each of C components, where the samples have it.
         parts: The ranges.
         needed: The first position that needs each part.
-        num_bytes: What the parts hold together.
+        num_bytes: The bytes of all parts together.
         taken: How many of the samples were delivered.
     """
 
     want: Want
     positions: list[int]
+    sample_ids: list[int]
     keys: list[str]
-    places: list[Places]
+    spans: list[Spans]
     parts: list[Part]
     needed: list[int]
     num_bytes: int
     taken: int = field(default=0)
 
 
-def shards_of(starts: Int64Array, sample_ids: Int64Array) -> Int64Array:
-    """The shard of each sample, int64 (m,); starts is (S+1,), the first sample of each shard."""
-    return np.searchsorted(starts, sample_ids, side="right") - 1
-
-
 def locate(
-    want: Want, starts: Int64Array, indexes: Mapping[int, ShardIndex], *, exclusive: bool, part_bytes: int, urgent: int
+    want: Want,
+    starts: Int64Array,
+    indexes: Mapping[int, ShardIndex],
+    *,
+    may_read_gaps: bool,
+    part_bytes: int,
+    single_fetch_before: int,
 ) -> Piece:
     """Turn a want into ranges.
 
     Args:
         want: The samples.
-        starts: (S+1,), the first sample of each shard.
-        indexes: Those of all its shards.
-        exclusive: No other rank reads what lies between.
+        starts: int64 (S + 1,), the first sample of each shard.
+        indexes: Those of all the want's shards.
+        may_read_gaps: Whether a part may hold what lies between two wanted samples.
         part_bytes: A part is larger by less than a sample.
-        urgent: Samples of earlier positions are parts of their own, so that nobody waits for what lies around them.
+        single_fetch_before: Samples of earlier positions are parts of their own, so that nobody waits for what lies
+            around them.
     """
-    shards = shards_of(starts, want.sample_ids)
-    count = len(want.sample_ids)
+    # Copies of a sample are located once, and needed where the first of them stands.
+    samples, firsts, sample_of = np.unique(want.sample_ids, return_index=True, return_inverse=True)
+    positions = want.positions[firsts]
+    shards = shards_of(starts, samples)
+    count = len(samples)
     components = next(iter(indexes.values())).offsets.shape[1]
     keys = [""] * count
     offsets = np.full((count, components), -1, np.int64)
     sizes = np.zeros((count, components), np.int64)
     checksums = np.full((count, components), -1, np.int64)
+    # The rows of the indexes for each sample.
     for shard in np.unique(shards).tolist():
         index = indexes[shard]
         rows = np.flatnonzero(shards == shard)
-        local = want.sample_ids[rows] - starts[shard]
+        local = samples[rows] - starts[shard]
         offsets[rows], sizes[rows] = index.offsets[local], index.sizes[local]
-        for row, place in zip(rows.tolist(), local.tolist(), strict=True):
-            keys[row] = index.keys[place]
+        for row, number in zip(rows.tolist(), local.tolist(), strict=True):
+            keys[row] = index.keys[number]
         if index.checksums is not None:
             checksums[rows] = index.checksums[local]
-    apart = want.positions < urgent
-    parts, part = _ranges(shards, offsets, sizes, apart, MERGE_GAP if exclusive else FOREIGN_GAP, part_bytes)
+    # Ranges that cover the samples, and the first position that needs each.
+    apart = positions < single_fetch_before
+    parts, part = _ranges(shards, offsets, sizes, apart, MERGE_GAP if may_read_gaps else FOREIGN_GAP, part_bytes)
     needed = np.full(len(parts) + 1, np.iinfo(np.int64).max)  # the last one is for what no part holds
-    np.minimum.at(needed, part, want.positions[:, None])
-    begin = offsets - np.array([each.start for each in parts] + [0], np.int64)[part]
-    columns = [column.T.tolist() for column in (part, begin, begin + sizes, checksums)]
+    np.minimum.at(needed, part, positions[:, None])
+    # Where in its range each component begins and ends.
+    begin = offsets - np.array([covering.start for covering in parts] + [0], np.int64)[part]
+    columns = [column[sample_of].T.tolist() for column in (part, begin, begin + sizes, checksums)]
     return Piece(
         want=want,
         positions=want.positions.tolist(),
-        keys=keys,
-        places=[Places(*component) for component in zip(*columns, strict=True)],
+        sample_ids=want.sample_ids.tolist(),
+        keys=[keys[number] for number in sample_of.tolist()],
+        spans=[Spans(*component) for component in zip(*columns, strict=True)],
         parts=parts,
         needed=needed[:-1].tolist(),
-        num_bytes=sum(each.stop - each.start for each in parts),
+        num_bytes=sum(covering.stop - covering.start for covering in parts),
     )
 
 
@@ -129,31 +141,34 @@ def _ranges(
     gap: int,
     part_bytes: int,
 ) -> tuple[list[Part], Int64Array]:
-    """Ranges that cover all components that are there, and the number of the range of each component."""
+    """Ranges that cover all components that the samples have, and the number of the range of each component."""
     part = np.full(offsets.shape, -1, np.int64)
     rows, columns = np.nonzero(offsets >= 0)
     if not len(rows):
         return [], part
-    known, shard = np.unique(shards[rows], return_inverse=True)
-    place = shard * _SHARD_STRIDE + offsets[rows, columns]  # one line of addresses, shard after shard
-    by_place = np.argsort(place, kind="stable")
-    rows, columns, place = rows[by_place], columns[by_place], place[by_place]
-    ends = place + sizes[rows, columns]
+    # All components in one line of addresses, shard after shard.
+    numbers, nth_shard = np.unique(shards[rows], return_inverse=True)
+    address = nth_shard * _SHARD_STRIDE + offsets[rows, columns]
+    by_address = np.argsort(address, kind="stable")
+    rows, columns, address = rows[by_address], columns[by_address], address[by_address]
+    ends = address + sizes[rows, columns]
+    # Cut where the gap is too wide, and around samples that are to be parts of their own.
     other = np.concatenate([[True], rows[1:] != rows[:-1]])  # where another sample begins
-    before = np.maximum.accumulate(np.concatenate([[place[0]], ends[:-1]]))
-    cut = place - before > gap
+    before = np.maximum.accumulate(np.concatenate([[address[0]], ends[:-1]]))
+    cut = address - before > gap
     cut |= other & (apart[rows] | np.concatenate([[False], apart[rows[:-1]]]))
     cut[0] = True
-    # Within a stretch, a sample belongs to the part in which it begins.
-    index = np.arange(len(rows))
-    stretch = place[np.maximum.accumulate(np.where(cut, index, 0))]
-    begins = np.maximum.accumulate(np.where(other | cut, index, 0))
-    number = (place[begins] - stretch) // part_bytes
+    # Cut what is longer than a part: within a stretch, a sample belongs to the part in which it begins.
+    position = np.arange(len(rows))
+    stretch = address[np.maximum.accumulate(np.where(cut, position, 0))]
+    begins = np.maximum.accumulate(np.where(other | cut, position, 0))
+    number = (address[begins] - stretch) // part_bytes
     cut[1:] |= other[1:] & (number[1:] != number[:-1])
+    # From the line of addresses back to ranges of shards.
     first = np.flatnonzero(cut)
     part[rows, columns] = np.cumsum(cut) - 1
     last = np.maximum.reduceat(ends, first)
-    shard = place[first] // _SHARD_STRIDE
-    base = shard * _SHARD_STRIDE
-    ranges = zip(known[shard].tolist(), (place[first] - base).tolist(), (last - base).tolist(), strict=True)
-    return [Part(*each) for each in ranges], part
+    nth_shard = address[first] // _SHARD_STRIDE
+    base = nth_shard * _SHARD_STRIDE
+    ranges = zip(numbers[nth_shard].tolist(), (address[first] - base).tolist(), (last - base).tolist(), strict=True)
+    return [Part(*bounds) for bounds in ranges], part

@@ -1,10 +1,10 @@
 """Bytes ahead of need, under a memory limit.
 
-In: wants in the order of first need. Out: pieces whose bytes are there, when a batch needs them. Fetching is first in,
-first out in the order of need, part by part, so what the next batch waits for is never behind what a later one wants;
-a batch waits for the parts that hold its own samples, not for whole pieces. Bytes count against the limit from the
-request until the last sample of their piece is delivered. Where a piece is needed now and does not fit, it is cut to
-what does, one batch's samples at the least: never a deadlock.
+In: wants in the order of first need. Out: pieces whose bytes have arrived, when a batch needs them. Parts are fetched
+in the order in which positions need them, so that the next batch never waits behind a later one; a batch waits for the
+parts that hold its own samples, not for whole pieces. Bytes count against the memory limit from the request until the
+last sample of their piece is delivered. Where a batch needs a piece now that does not fit, the prefetcher cuts the
+piece to what does, one sample at the least: never a deadlock.
 """
 
 import heapq
@@ -12,20 +12,24 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import numpy as np
 
-from streamaug.reader.pieces import Piece, locate, shards_of
+from streamaug.reader.pieces import Piece, locate
+from streamaug.reader.read_ahead import ReadAhead
 from streamaug.reader.schedule import Want
-from streamaug.shards import ShardIndex, ShardSet
-from streamaug.storage.fetch import Fetcher
+from streamaug.shards.catalogue import Catalogue
+from streamaug.shards.index import ShardIndex
+from streamaug.storage.fetcher import Fetcher
 
 
 class Held:
-    """A piece that was asked for, and its parts as they arrive."""
+    """A requested piece, and its parts as they arrive."""
 
-    def __init__(self, piece: Piece) -> None:
+    def __init__(self, piece: Piece, fetcher: Fetcher) -> None:
         self.piece = piece
+        self._fetcher = fetcher
         self.futures: list[Future[memoryview]] = []
         self._arrived: dict[int, memoryview] = {}
 
@@ -33,15 +37,28 @@ class Held:
         """The bytes of a part; waits for them."""
         data = self._arrived.get(number)
         if data is None:
-            data = self._arrived[number] = self.futures[number].result()
+            data = self._arrived[number] = self._fetcher.result(self.futures[number])
         return data
+
+
+@dataclass(slots=True)
+class Memory:
+    """Bytes that are held, in flight and undelivered, and the most that were."""
+
+    held: int = 0
+    peak: int = 0
+
+    def hold(self, num_bytes: int) -> None:
+        """Count bytes as held; free them again by a negative number."""
+        self.held += num_bytes
+        self.peak = max(self.peak, self.held)
 
 
 class IndexCache:
     """The indexes of the shards in use: loaded ahead on the fetcher's threads, dropped after their last run."""
 
-    def __init__(self, shards: ShardSet, fetcher: Fetcher, *, capacity: int) -> None:
-        self._shards, self._fetcher, self._capacity = shards, fetcher, capacity
+    def __init__(self, catalogue: Catalogue, fetcher: Fetcher, *, capacity: int) -> None:
+        self._catalogue, self._fetcher, self._capacity = catalogue, fetcher, capacity
         self._futures: dict[int, Future[ShardIndex]] = {}
 
     def request(self, numbers: list[int]) -> None:
@@ -49,77 +66,83 @@ class IndexCache:
         for number in numbers:
             future = self._futures.pop(number, None)
             if future is None:
-                future = self._fetcher.call(self._shards.index, number)
+                future = self._fetcher.call(self._catalogue.index, number)
             self._futures[number] = future
         while len(self._futures) > max(self._capacity, len(numbers)):
             del self._futures[next(iter(self._futures))]
 
     def ready(self, numbers: list[int]) -> bool:
-        """Whether all of them are loaded."""
-        return all(number in self._futures and self._futures[number].done() for number in numbers)
+        """Whether all of them are loaded; one that failed is not: its error is for the batch that needs it."""
+        futures = [self._futures.get(number) for number in numbers]
+        return all(future is not None and future.done() and future.exception() is None for future in futures)
 
     def get(self, numbers: list[int]) -> dict[int, ShardIndex]:
         """The indexes; waits for them."""
         self.request(numbers)
-        return {number: self._futures[number].result() for number in numbers}
+        return {number: self._fetcher.result(self._futures[number]) for number in numbers}
 
 
 class Prefetcher:
     """Hands out pieces as batches need them, and asks for later ones meanwhile.
 
     Args:
-        shards: Where samples lie.
+        catalogue: Where samples lie.
         fetcher: Who fetches; closed by the caller.
         upcoming: What will be needed, by first need.
-        limit: Bytes held at most, undelivered and under way.
-        allowance: Bytes of a piece at most, where whole runs do not fit the limit; None: no bound.
-        ahead: Positions to ask ahead of the batch under way.
-        lanes: Lanes this rank reads; so many indexes are in use at a time, and as many soon.
-        exclusive: Whether no other rank reads what lies between this one's samples.
-        part_bytes: Bytes of a request, or a little more.
-        urgent: What earlier positions need, those of the first batch, is asked for sample by sample.
+        read_ahead: How far to ask ahead, and how much to hold.
+
+    Attributes:
+        memory: What it holds, together with the one that it follows.
     """
 
-    def __init__(
-        self,
-        shards: ShardSet,
-        fetcher: Fetcher,
-        upcoming: Iterator[Want],
-        *,
-        limit: int,
-        allowance: int | None,
-        ahead: int,
-        lanes: int,
-        exclusive: bool,
-        part_bytes: int,
-        urgent: int,
-    ) -> None:
-        self._shards, self._fetcher, self._upcoming = shards, fetcher, upcoming
-        self._exclusive = exclusive
-        self._part_bytes, self._urgent = part_bytes, urgent
-        self._limit, self._allowance, self._ahead = limit, allowance, ahead
-        self._indexes = IndexCache(shards, fetcher, capacity=4 * lanes + 8)
+    def __init__(self, catalogue: Catalogue, fetcher: Fetcher, upcoming: Iterator[Want], read_ahead: ReadAhead) -> None:
+        self._catalogue, self._fetcher, self._upcoming, self._read_ahead = catalogue, fetcher, upcoming, read_ahead
+        self._indexes = IndexCache(catalogue, fetcher, capacity=4 * read_ahead.lanes + 8)
+        self.memory = Memory()
         self._planned: list[tuple[int, int, Want]] = []
         self._serial = itertools.count()
         self._next_want: Want | None = next(upcoming, None)
         self._waiting: Piece | None = None
         self._asked: list[Held] = []
-        self._held_bytes = 0
-        self.peak_bytes = 0
         self._warned = False
+
+    def followed_by(self, upcoming: Iterator[Want], read_ahead: ReadAhead) -> "Prefetcher":
+        """A prefetcher of what will be needed afterwards, with the same threads, indexes and memory."""
+        following = Prefetcher(self._catalogue, self._fetcher, upcoming, read_ahead)
+        following._indexes, following.memory = self._indexes, self.memory
+        return following
+
+    @property
+    def all_asked(self) -> bool:
+        """Whether everything that will be needed was asked for."""
+        return self._next_want is None and not self._planned and self._waiting is None
 
     def take(self, stop: int) -> list[Held]:
         """Every piece that holds a position below `stop`; earlier ones that are used up are gone."""
         used = [held for held in self._asked if held.piece.taken == len(held.piece.keys)]
         if used:
-            self._held_bytes -= sum(held.piece.num_bytes for held in used)
+            self.memory.hold(-sum(held.piece.num_bytes for held in used))
             self._asked = [held for held in self._asked if held.piece.taken < len(held.piece.keys)]
-        self._plan(stop + self._ahead)
-        known = len(self._asked)
+        self.ask_ahead(stop)
+        return [held for held in self._asked if held.piece.positions[held.piece.taken] < stop]
+
+    def ask_ahead(self, stop: int) -> None:
+        """Ask for what is needed below `stop`, and ahead of it for what there is room and an index for."""
+        self._plan(stop + self._read_ahead.positions)
+        already = len(self._asked)
         while self._ask(stop):
             pass
-        self._submit(self._asked[known:])
-        return [held for held in self._asked if held.piece.positions[held.piece.taken] < stop]
+        self._submit(self._asked[already:])
+
+    def release_all(self) -> None:
+        """Let go of all pieces: everything was delivered."""
+        self.memory.hold(-sum(held.piece.num_bytes for held in self._asked))
+        self._asked = []
+
+    @property
+    def fill(self) -> float:
+        """Bytes held and on their way, as a share of the memory limit."""
+        return self.memory.held / self._read_ahead.memory_limit
 
     def _plan(self, horizon: int) -> None:
         """Queue what is needed before the horizon, and begin to load its indexes."""
@@ -132,11 +155,12 @@ class Prefetcher:
         heapq.heappush(self._planned, (want.first, next(self._serial), want))
 
     def _shard_numbers(self, want: Want) -> list[int]:
-        numbers: list[int] = np.unique(shards_of(self._shards.starts, want.sample_ids)).tolist()
+        numbers: list[int] = np.unique(self._catalogue.shards_of(want.sample_ids)).tolist()
         return numbers
 
     def _ask(self, stop: int) -> bool:
         """Ask for the next piece, if it may be; True when there may be another."""
+        # The piece that found no room before, else the next one that is planned.
         piece = self._waiting
         if piece is None:
             if not self._planned:
@@ -146,17 +170,17 @@ class Prefetcher:
             if want.first >= stop and not self._indexes.ready(numbers):
                 return False
             heapq.heappop(self._planned)
-            piece = self._fit(want, self._indexes.get(numbers), self._allowance)
-        room = self._limit - self._held_bytes
+            piece = self._fit(want, self._indexes.get(numbers), self._read_ahead.piece_limit)
+        # If there is room for it, or a batch needs it now.
+        room = self._read_ahead.memory_limit - self.memory.held
         if piece.num_bytes > room:
             if piece.want.first >= stop:
                 self._waiting = piece
                 return False
             piece = self._squeeze(piece, max(room, 0))
         self._waiting = None
-        self._held_bytes += piece.num_bytes
-        self.peak_bytes = max(self.peak_bytes, self._held_bytes)
-        self._asked.append(Held(piece))
+        self.memory.hold(piece.num_bytes)
+        self._asked.append(Held(piece, self._fetcher))
         return True
 
     def _submit(self, pieces: list[Held]) -> None:
@@ -165,17 +189,17 @@ class Prefetcher:
         futures: dict[tuple[int, int], Future[memoryview]] = {}
         for _, number, k in sorted(parts):
             part = pieces[number].piece.parts[k]
-            url = self._shards.shards[part.shard].url
+            url = self._catalogue.shards[part.shard].url
             futures[number, k] = self._fetcher.submit(url, part.start, part.stop)
         for number, held in enumerate(pieces):
             held.futures = [futures[number, k] for k in range(len(held.piece.parts))]
 
     def _fit(self, want: Want, indexes: dict[int, ShardIndex], bound: int | None) -> Piece:
-        """As many of the wanted samples as the bound allows, one at the least; the rest is planned anew."""
-        count = len(want.positions)
+        """As many of the wanted samples as the bound allows, one at the least, with its copies; the rest is planned."""
+        count, least = len(want.positions), want.whole(1)
         piece = self._located(want, indexes)
-        while bound is not None and piece.num_bytes > bound and count > 1:
-            count = max(1, min(count * bound // piece.num_bytes, count - 1))
+        while bound is not None and piece.num_bytes > bound and count > least:
+            count = want.whole(min(count * bound // piece.num_bytes, count - 1))
             piece = self._located(want.split(count)[0], indexes)
         if count < len(want.positions):
             self._push(want.split(count)[1])
@@ -184,11 +208,11 @@ class Prefetcher:
     def _located(self, want: Want, indexes: dict[int, ShardIndex]) -> Piece:
         return locate(
             want,
-            self._shards.starts,
+            self._catalogue.starts,
             indexes,
-            exclusive=self._exclusive,
-            part_bytes=self._part_bytes,
-            urgent=self._urgent,
+            may_read_gaps=self._read_ahead.may_read_gaps,
+            part_bytes=self._read_ahead.part_bytes,
+            single_fetch_before=self._read_ahead.single_fetch_before,
         )
 
     def _squeeze(self, piece: Piece, room: int) -> Piece:
@@ -198,8 +222,9 @@ class Prefetcher:
         if smaller.num_bytes > room and not self._warned:
             self._warned = True
             warnings.warn(
-                f"memory_limit: must hold the samples of one batch and what is under way, got {self._limit} bytes, "
-                "so it is exceeded. Give StorageOptions a larger memory_limit, or the reader a smaller batch_size.",
+                "memory_limit: must hold the samples of one batch and what is under way, got "
+                f"{self._read_ahead.memory_limit} bytes, so it is exceeded. Give StorageOptions a larger memory_limit, "
+                "or the reader a smaller batch_size.",
                 stacklevel=2,
             )
         return smaller

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamaug.batch import Int64Array
-from streamaug.order import RUN_LENGTH, Order
+from streamaug.order.base import RUN_LENGTH, Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Share:
         left = max(0, order.num_positions - start)
         return left // self.global_batch if order.tail == "drop" else -(-left // self.global_batch)
 
-    def exclusive(self, order: Order) -> bool:
+    def may_read_gaps(self, order: Order) -> bool:
         """Whether what lies between wanted samples may be read too: not where it is certainly another rank's."""
         return self.world_size == 1 or order.shuffle
 
@@ -70,8 +70,15 @@ class Want:
         """The first position that needs it."""
         return int(self.positions[0])
 
+    def whole(self, count: int) -> int:
+        """About `count`, such that the copies of a sample that stand together are not split; at least 1."""
+        other = np.flatnonzero(np.diff(self.sample_ids)) + 1  # where another sample begins
+        ends = np.append(other, len(self.sample_ids))
+        within = int(np.searchsorted(ends, count, side="right"))
+        return int(ends[max(0, within - 1)])
+
     def split(self, count: int) -> "tuple[Want, Want]":
-        """The first `count` samples, and the rest."""
+        """The first `count` rows, and the rest."""
         return Want(self.positions[:count], self.sample_ids[:count]), Want(
             self.positions[count:], self.sample_ids[count:]
         )

@@ -1,11 +1,19 @@
-"""`Augmenter`: encoded batches in, decoded and augmented ones out, through one DALI graph. `MapBatch`: any function."""
+"""`Augmenter`: encoded batches in, decoded and augmented ones out, through one DALI graph."""
 
 from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import torch
 
 from streamaug.batch import Batch
-from streamaug.ops import Annotations
-from streamaug.recipe import Recipe
-from streamaug.stages.base import EpochPass, Stage
+from streamaug.dali.counting import PipelineCounts
+from streamaug.reader.state import EpochPass
+from streamaug.recipes.annotations import Annotations
+from streamaug.recipes.recipe import Recipe
+from streamaug.samples.target import TargetFunction
+from streamaug.stages.base import Stage
+from streamaug.stages.map_samples import MapSamples
+from streamaug.stages.reader import ShardReader
 
 
 class Augmenter(Stage):
@@ -14,10 +22,17 @@ class Augmenter(Stage):
     Args:
         source: A `ShardReader`.
         recipe: What to do, or a function epoch → recipe (progressive sizes).
-        device: "auto" (a GPU if there is one), "cpu", "gpu" (torch's current device) or "cuda:N".
-        num_threads: DALI's CPU threads; None: usable cores / LOCAL_WORLD_SIZE, and one more.
+        device: "auto" or None (a GPU if there is one; of several, that of LOCAL_RANK unless torch's current device was
+            set), "cpu", "gpu" (torch's current device), "cuda:N", a GPU's number, or a torch.device.
+        num_threads: DALI's CPU threads; None: usable cores / ranks of this host, and one more.
         prefetch: Batches in flight ahead of the one delivered, at least 1.
         annotations: Where boxes and keypoints are, see `Annotations`.
+        targets: How the second component is read. "label": a class number, int64 (B,). None: nothing to learn from; it
+            stays in `Batch.extras`, as every component does. A function from its bytes to an int, a float or an
+            array: a tensor (B, …) of int64, float32 or the array's type; a sample for which it raises is a bad one.
+        hw_decoder_load: On a GPU, the share of a batch's JPEGs that its own decoder takes, 0..1. Above 0 pixels may
+            depend on the batch, by a gray level or so, since DALI chooses the JPEGs by their rank in it: what is said
+            of pixels elsewhere, that they are a function of the sample alone, then holds no more on that device.
 
     Raises:
         TypeError: If the source delivers no encoded batches.
@@ -29,10 +44,12 @@ class Augmenter(Stage):
         source: Stage,
         recipe: Recipe | Callable[[int], Recipe],
         *,
-        device: str = "auto",
+        device: str | int | torch.device | None = "auto",
         num_threads: int | None = None,
         prefetch: int = 2,
         annotations: Annotations | None = None,
+        targets: TargetFunction | Literal["label"] | None = "label",
+        hw_decoder_load: float = 0.0,
     ) -> None:
         from streamaug.dali.engine import AugmentEngine  # DALI takes its time to import
 
@@ -48,15 +65,42 @@ class Augmenter(Stage):
             prefetch=prefetch,
             annotations=annotations,
             num_classes=self._reader.num_classes,
+            targets=targets,
+            hw_decoder_load=hw_decoder_load,
+            keeps_headers=_bytes_are_stored(source),
         )
 
-    def _run(self, epoch_pass: EpochPass) -> Iterator[Batch]:
-        return self._engine.run(self._batches(epoch_pass), super()._replace)
+    def run(self, epoch_pass: EpochPass) -> Iterator[Batch]:
+        """The decoded batches of a pass."""
+        batches, world_size = self.source.run(epoch_pass), self._reader.ranks.settle()[1]
+        yield from self._engine.run(
+            batches, super()._replace, world_size=world_size, counts=epoch_pass.meter.counts_of(self)
+        )
+
+    def _new_counts(self) -> PipelineCounts:
+        return PipelineCounts()
+
+    def _described(self) -> str:
+        return f"Augmenter({self._engine})"
+
+    def recipe(self, epoch: int) -> Recipe:
+        """The recipe of an epoch."""
+        return self._engine.recipe(epoch)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its engine was made with besides the recipe, by the names of `AugmentEngine`'s arguments."""
+        return self._engine.settings
 
     @property
     def clipped_boxes(self) -> int:
         """Boxes so far that reached beyond their image and were clipped to it, with those of batches under way."""
         return self._engine.clipped_boxes
+
+    @property
+    def dropped_boxes(self) -> int:
+        """Malformed boxes so far that were left out, as `Annotations(on_bad_box="drop")` asks."""
+        return self._engine.dropped_boxes
 
     def close(self) -> None:
         """End the pass under way and free the DALI pipeline."""
@@ -64,24 +108,10 @@ class Augmenter(Stage):
         self._engine.close()
 
 
-class MapBatch(Stage):
-    """Applies a function to every batch.
-
-    Args:
-        source: Any stage.
-        fn: Takes a batch and returns one; what it returns is delivered. It must depend on the batch alone
-            (`batch.origin` holds seed, epoch and sample ids to draw from), or runs will not repeat.
-
-    Raises:
-        TypeError: If fn is not callable.
-    """
-
-    def __init__(self, source: Stage, fn: Callable[[Batch], Batch]) -> None:
-        super().__init__(source)
-        if not callable(fn):
-            raise TypeError(f"MapBatch.fn: must be callable, got {type(fn).__name__}. Pass a function Batch -> Batch.")
-        self._fn = fn
-
-    def _run(self, epoch_pass: EpochPass) -> Iterator[Batch]:
-        for batch in self._batches(epoch_pass):
-            yield self._fn(batch)
+def _bytes_are_stored(stage: Stage | None) -> bool:
+    """Whether a chain delivers images as the shards have them, so that a sample id stands for the same bytes."""
+    while stage is not None:
+        if type(stage) not in (ShardReader, MapSamples):
+            return False
+        stage = stage.__dict__.get("_source")
+    return True

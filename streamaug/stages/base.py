@@ -1,94 +1,86 @@
-"""What every stage shares: the pass over an epoch, its state, and how stages chain.
+"""What every stage is: a link of the chain with one hook, `run`, and the state, passes and ranks of the chain's reader.
 
-The only import of `IterDataPipe`. A stage implements `_run`, which turns the batches of its source into its own, one
-for one. Only the stage that the user iterates counts what was delivered, so a state never runs ahead of the training
-loop, however much the stages below have prefetched.
+The only import of `IterDataPipe`. A stage turns the batches of its source into its own, one for one; everything that a
+chain promises (exact resume, passes, ranks, copies) then holds for it too.
 """
 
-import weakref
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
-import torch
 from torch.utils.data.datapipes.datapipe import IterDataPipe
 
-from streamaug.batch import EncodedBatch, Problem
-from streamaug.errors import StreamaugError
+from streamaug.batch import EncodedBatch
+from streamaug.reader.metering import Counts, metered
+from streamaug.reader.state import EpochPass
+from streamaug.samples.problem import Problem
+from streamaug.stages.fluent import Fluent
+from streamaug.stages.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamaug.batch import Batch
-    from streamaug.ops import Annotations
-    from streamaug.recipe import Recipe
-    from streamaug.stages.augmenter import Augmenter, MapBatch
-    from streamaug.stages.mixing import CutMix, Mixup, MixupOrCutMix
+    from streamaug.stages.passes import PassIterator
     from streamaug.stages.reader import ShardReader
-    from streamaug.stages.samples import MapSamples, SampleFunction
-    from streamaug.stages.tta import TestTimeAugment
-    from streamaug.tta import TTAWeights
 
 State = dict[str, Any]
 
 
-@dataclass(slots=True, eq=False)
-class EpochPass:
-    """One pass over one epoch: where it began, how long it is, how much the user has been given."""
+#: Attributes of torch's DataLoader that loops ask for, and that a chain, which is not a DataLoader, does not have.
+_OF_LOADERS = frozenset({"dataset", "sampler", "batch_sampler", "batch_size", "mixup_enabled"})
+_NO_LOADER = (
+    "A chain is no DataLoader: use streamaug.integrations.transformers.StreamTrainerMixin for Hugging Face's Trainer, "
+    "integrations.accelerate.prepare(accelerator, chain) for Accelerate, integrations.timm.Loader(chain) for timm's "
+    "loop, DataLoader(chain.as_dataset(), batch_size=None) for all else"
+)
 
-    epoch: int
-    start: int
-    num_batches: int
-    delivered: int = 0
-    ended: bool = False
-
-
-class PassIterator:
-    """Delivers one pass and counts what it delivered. Ended by a later `iter()` of any stage of the chain."""
-
-    def __init__(self, stage: "Stage", epoch_pass: EpochPass) -> None:
-        self._pass = epoch_pass
-        self._batches = stage._run(epoch_pass)
-
-    def __iter__(self) -> "PassIterator":
-        return self
-
-    def __next__(self) -> Any:
-        if self._pass.ended:
-            raise StreamaugError(
-                f"iterator: this pass over epoch {self._pass.epoch} was ended by a later iter(), set_epoch() or "
-                "load_state_dict() of the same chain. Keep one loop over a chain at a time."
-            )
-        try:
-            batch = next(self._batches)
-        except StopIteration:
-            if self._pass.delivered != self._pass.num_batches:
-                raise StreamaugError(
-                    f"iterator: epoch {self._pass.epoch} stopped after {self._pass.delivered} of "
-                    f"{self._pass.num_batches} batches, because an earlier error or close() ended it. "
-                    "Load the last state and iterate anew."
-                ) from None
-            raise
-        self._pass.delivered += 1
-        return batch
-
-    def end(self) -> None:
-        """Stop delivering and free what the pass held."""
-        self._pass.ended = True
-        close = getattr(self._batches, "close", None)
-        if close is not None:
-            close()
+_IterDataPipeMeta: Any = type(IterDataPipe)
 
 
-class Stage(IterDataPipe[Any]):
+class _StageMeta(_IterDataPipeMeta):  # type: ignore[misc]  # torch's metaclass is private
+    """Closes a stage against new attributes once its constructor is done."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        stage = super().__call__(*arguments, **options)
+        stage.__dict__["_constructed"] = True
+        return stage
+
+
+class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
     """One link of the chain.
 
+    A stage of your own derives from this and defines `run`:
+
+        class Scaled(Stage):
+            def __init__(self, source, factor):
+                super().__init__(source)
+                self.factor = factor
+
+            def run(self, epoch_pass):
+                for batch in self.source.run(epoch_pass):
+                    yield dataclasses.replace(batch, images=batch.images * self.factor)
+
+        loader = reader.augment(recipe).pipe(Scaled, 0.5)
+
+    `run` must depend on its batches alone (`batch.origin` has seed, epoch and sample ids to draw from), or runs do not
+    repeat; `streamaug.testing.assert_resumes_exactly` shows whether they do.
+
     Args:
-        source: The stage before this one; None for the first.
+        source: The stage before this one; None for a reader, the first.
 
     Raises:
         TypeError: If the source is no stage of streamaug.
     """
+
+    #: Whether images may be mixed behind it: False where it mixed them, or delivers something else than images.
+    _delivers_plain_images = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        run = cls.__dict__.get("run")
+        if run is not None and not getattr(run, "__isabstractmethod__", False):
+            cls.run = metered(run)  # type: ignore[method-assign, assignment]  # the same signature, measured
 
     def __init__(self, source: "Stage | None") -> None:
         if source is not None and not isinstance(source, Stage):
@@ -98,45 +90,61 @@ class Stage(IterDataPipe[Any]):
             )
         self._source = source
 
-    def _run(self, epoch_pass: EpochPass) -> Iterator[Any]:
-        """The batches of one pass; implemented by every stage, one batch out for each batch in."""
-        raise TypeError(f"{type(self).__name__}: a stage must define _run(epoch_pass), got none for {epoch_pass}.")
+    @abstractmethod
+    def run(self, epoch_pass: EpochPass) -> Iterator[Any]:
+        """The batches of one pass, one for each batch that `self.source.run(epoch_pass)` gives.
 
-    def _batches(self, epoch_pass: EpochPass) -> Iterator[Any]:
-        """The batches of the source in one pass."""
-        if self._source is None:
-            raise TypeError(f"{type(self).__name__}: must have a source to take batches from, got none. Give it one.")
-        return self._source._run(epoch_pass)
+        Args:
+            epoch_pass: The pass: its `epoch`, the position `start` at which it begins, and `num_batches`.
+        """
+
+    @property
+    def source(self) -> "Stage":
+        """The stage before this one.
+
+        Raises:
+            TypeError: If it is the first of a chain and no reader.
+        """
+        source: Stage | None = self.__dict__.get("_source")
+        if source is None:
+            raise TypeError(
+                f"{type(self).__name__}.source: a chain must begin with a ShardReader, got a stage without a source. "
+                "Give it one, and call super().__init__(source) first."
+            )
+        return source
 
     @property
     def _reader(self) -> "ShardReader":
         """The reader at the head of the chain."""
-        if self._source is None:
-            raise TypeError(f"{type(self).__name__}: must begin with a ShardReader, got no source. Give it one.")
-        return self._source._reader
+        return self.source._reader
 
     def _replace(self, batch: EncodedBatch, problems: Mapping[int, Problem]) -> EncodedBatch:
         """The batch with stand-ins in its bad rows, as this stage would have delivered them."""
-        if self._source is None:
-            raise TypeError(f"{type(self).__name__}: must begin with a ShardReader, got no source. Give it one.")
-        return self._source._replace(batch, problems)
+        return self.source._replace(batch, problems)
 
     def _reject(self, batch: EncodedBatch, rows: "Sequence[int]") -> EncodedBatch:
         """The batch with stand-ins in the rows that a later stage does not want; no error, and not recorded."""
-        if self._source is None:
-            raise TypeError(f"{type(self).__name__}: must begin with a ShardReader, got no source. Give it one.")
-        return self._source._reject(batch, rows)
+        return self.source._reject(batch, rows)
 
-    def __iter__(self) -> Iterator[Any]:
-        return self._reader._deliver(self)
+    def _new_counts(self) -> Counts | None:
+        """What the stage counts in a pass besides time and batches; None: nothing."""
+        return None
+
+    def iterator(self, *, within_dataset: bool = False) -> "PassIterator":
+        """What `iter()` gives; `within_dataset` for `as_dataset()`, whose state torch's loaders save."""
+        return self._reader._passes.iterator(self, within_dataset=within_dataset)
 
     def __len__(self) -> int:
         """Batches of a whole epoch, the same on every rank."""
         return len(self._reader)
 
+    def __bool__(self) -> bool:
+        """True; it counts no batches, which would settle the ranks."""
+        return True
+
     @property
     def epoch(self) -> int:
-        """The epoch that the next `iter()` delivers."""
+        """The epoch that the next pass delivers."""
         return self._reader.epoch
 
     @property
@@ -145,8 +153,42 @@ class Stage(IterDataPipe[Any]):
         return self._reader.num_bad_samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next `iter()` deliver an epoch: from its start, or from a loaded position if it is that epoch's."""
+        """Make the next pass deliver an epoch: from its start, or from a loaded or sought position in it.
+
+        Raises:
+            ValueError: If it is no integer of at least 0.
+        """
         self._reader.set_epoch(epoch)
+
+    def seek(self, epoch: int, step: int) -> None:
+        """Make the next pass begin at a step of an epoch; nothing is read on the way.
+
+        Args:
+            epoch: The epoch, from 0.
+            step: The step of all ranks together, 0 ≤ step < len(self).
+
+        Raises:
+            ValueError: If there is no such step; where ranks are not known yet, at the first batch.
+        """
+        self._reader.seek(epoch, step)
+
+    def peek(self) -> Any:
+        """The next batch of the pass under way, else of the next pass, without using it up.
+
+        After an epoch's last batch this is the first of the next epoch. The very object is delivered afterwards.
+
+        Raises:
+            StreamaugError: If the pass under way is of another stage of the chain.
+        """
+        return self._reader._peek(self)
+
+    def stats(self) -> Stats:
+        """What this stage and those before it did and waited for since the pass began.
+
+        The pass is the one that began last: after a loop these are its numbers, until the next pass begins. Before the
+        first, and in a copy of a chain, all are 0.
+        """
+        return self._reader._stats(self)
 
     def state_dict(self) -> State:
         """Where the chain stands: after the last batch that the user was given. Under 1 KB, the same on every rank."""
@@ -165,120 +207,63 @@ class Stage(IterDataPipe[Any]):
         if self._source is not None:
             self._source.close()
 
-    def augment(
-        self,
-        recipe: "Recipe | Callable[[int], Recipe]",
-        *,
-        device: str = "auto",
-        num_threads: int | None = None,
-        prefetch: int = 2,
-        annotations: "Annotations | None" = None,
-    ) -> "Augmenter":
-        """Decode and augment, see `Augmenter`."""
-        from streamaug.stages.augmenter import Augmenter
+    def __enter__(self) -> Self:
+        return self
 
-        return Augmenter(
-            self, recipe, device=device, num_threads=num_threads, prefetch=prefetch, annotations=annotations
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _described(self) -> str:
+        """This stage alone, in one line; the class's name where nothing else is to be said."""
+        name: str = type(self).__name__
+        return name
+
+    def __repr__(self) -> str:
+        earlier: Stage | None = self.__dict__.get("_source")
+        mine = self._described()
+        return mine if earlier is None else f"{earlier!r} → {mine}"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
+        if "_constructed" in own and not (name.startswith("_") or name in own or hasattr(type(self), name)):
+            raise AttributeError(
+                f"{type(self).__name__}.{name}: a stage must have the attributes of its class, got a new one, which "
+                "nothing would read. Set it in the stage's __init__, or begin its name with an underscore."
+            )
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        """Torch's functional datapipes by name; what they make has neither state nor epochs, and says so."""
+        if name not in IterDataPipe.functions:
+            hint = f". {_NO_LOADER}" if name in _OF_LOADERS else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+        function = super().__getattr__(name)
+
+        def stateless(*arguments: Any, **options: Any) -> Any:
+            self._warn_stateless(f".{name}()", stacklevel=3)
+            return function(*arguments, **options)
+
+        return stateless
+
+    def __add__(self, other: Any) -> Any:
+        self._warn_stateless("+", stacklevel=3)
+        return super().__add__(other)
+
+    def _warn_stateless(self, what: str, *, stacklevel: int) -> None:
+        warnings.warn(
+            f"{type(self).__name__}: torch's {what} makes a datapipe without state_dict() and set_epoch(), so a job "
+            "cannot go on where it stopped. Use map_batch(fn) or pipe(StageClass), or put it behind what is saved.",
+            UserWarning,
+            stacklevel=stacklevel,
         )
 
-    def map_batch(self, fn: "Callable[[Batch], Batch]") -> "MapBatch":
-        """Apply a function of your own to every batch, see `MapBatch`."""
-        from streamaug.stages.augmenter import MapBatch
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        hook = IterDataPipe.getstate_hook
+        return state if hook is None else hook(state)
 
-        return MapBatch(self, fn)
-
-    def map_samples(self, fn: "SampleFunction") -> "MapSamples":
-        """Relabel or reject samples before they are decoded, see `MapSamples`."""
-        from streamaug.stages.samples import MapSamples
-
-        return MapSamples(self, fn)
-
-    def mixup(
-        self,
-        *,
-        num_classes: int,
-        alpha: float = 0.2,
-        probability: float = 1.0,
-        label_smoothing: float = 0.0,
-        lam: Literal["pair", "batch", "element"] = "pair",
-        targets: Literal["soft", "sparse"] = "soft",
-    ) -> "Mixup":
-        """Blend pairs of images, see `Mixup`."""
-        from streamaug.stages.mixing import Mixup
-
-        return Mixup(
-            self,
-            num_classes=num_classes,
-            alpha=alpha,
-            probability=probability,
-            label_smoothing=label_smoothing,
-            lam=lam,
-            targets=targets,
-        )
-
-    def cutmix(
-        self, *, num_classes: int, alpha: float = 1.0, probability: float = 1.0, label_smoothing: float = 0.0
-    ) -> "CutMix":
-        """Paste boxes between pairs of images, see `CutMix`."""
-        from streamaug.stages.mixing import CutMix
-
-        return CutMix(
-            self, num_classes=num_classes, alpha=alpha, probability=probability, label_smoothing=label_smoothing
-        )
-
-    def mixup_or_cutmix(
-        self,
-        *,
-        num_classes: int,
-        mixup_alpha: float = 0.2,
-        cutmix_alpha: float = 1.0,
-        probability: float = 1.0,
-        switch_probability: float = 0.5,
-        label_smoothing: float = 0.0,
-    ) -> "MixupOrCutMix":
-        """Mixup or CutMix, drawn for each pair, see `MixupOrCutMix`."""
-        from streamaug.stages.mixing import MixupOrCutMix
-
-        return MixupOrCutMix(
-            self,
-            num_classes=num_classes,
-            mixup_alpha=mixup_alpha,
-            cutmix_alpha=cutmix_alpha,
-            probability=probability,
-            switch_probability=switch_probability,
-            label_smoothing=label_smoothing,
-        )
-
-    def tta(
-        self,
-        model: "Callable[[torch.Tensor], torch.Tensor]",
-        *,
-        merge: str = "mean",
-        weights: "torch.Tensor | Sequence[Sequence[float]] | TTAWeights | None" = None,
-        chunk_size: int | None = None,
-    ) -> "TestTimeAugment":
-        """Run a model on every view and merge what it says, see `TestTimeAugment`."""
-        from streamaug.stages.tta import TestTimeAugment
-
-        return TestTimeAugment(self, model, merge=merge, weights=weights, chunk_size=chunk_size)
-
-
-class ActivePass:
-    """The one pass that a chain has under way; starting another ends it."""
-
-    def __init__(self) -> None:
-        self._iterator: weakref.ref[PassIterator] | None = None
-
-    def start(self, stage: Stage, epoch_pass: EpochPass) -> PassIterator:
-        """End the pass under way and start one."""
-        self.end()
-        iterator = PassIterator(stage, epoch_pass)
-        self._iterator = weakref.ref(iterator)
-        return iterator
-
-    def end(self) -> None:
-        """End the pass under way, if there is one."""
-        iterator = None if self._iterator is None else self._iterator()
-        self._iterator = None
-        if iterator is not None:
-            iterator.end()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)

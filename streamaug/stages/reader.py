@@ -1,53 +1,76 @@
 """`ShardReader`: the head of every chain. Positions, ranks, passes and state; the bytes come from the engine below."""
 
-import os
-import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from math import gcd
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import distributed
 
-from streamaug.batch import EncodedBatch, Problem
-from streamaug.errors import StreamaugError
-from streamaug.order import Order
+from streamaug.bad_samples.substitution import Substitution
+from streamaug.batch import EncodedBatch
+from streamaug.errors import StateError, StreamaugError
+from streamaug.order.base import Order, default_lanes, default_window
 from streamaug.reader import BatchReader, Progress, Share
-from streamaug.shards import ShardSet
-from streamaug.stages.base import ActivePass, EpochPass, Stage
-from streamaug.substitution import Substitution
+from streamaug.reader.metering import ReaderCounts
+from streamaug.reader.state import EpochPass, check_fields, check_state, make_state, place_of
+from streamaug.samples.problem import Problem
+from streamaug.shards.shard_set import ShardSet
+from streamaug.stages.advice import warn_of_dropped_tail, warn_of_shared_lanes
+from streamaug.stages.base import Stage
+from streamaug.stages.passes import Passes
+from streamaug.stages.ranks import Ranks, check_agreement
+from streamaug.stages.stats import Stats, stats_of
 
 
 class ShardReader(Stage):
     """Reads a dataset as encoded batches, a pure function of (seed, epoch, position).
 
     The global batch of a step is the same for any number of ranks; each rank delivers its rows of it. Iterating again
-    goes on to the next epoch.
+    goes on to the next epoch. A pass begins with its first batch.
 
     Args:
         shards: The dataset.
         batch_size: B, rows that this rank delivers a step.
         seed: Of the order and of every augmentation.
         shuffle: False reads the shards as listed.
-        lanes: L, see `SampleOrder`; choose twice a multiple of every number of ranks in use.
-        window: Samples in the shuffle window, over all ranks; None: 256 a lane.
+        lanes: L, see `SampleOrder`; a multiple of every number of ranks in use. None: those of the state that is
+            loaded; else 96, which 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 and 96 ranks divide; fewer for a set of less
+            than 384 samples.
+        window: Samples in the shuffle window, over all ranks. None: that of the state that is loaded; else 8,192, and
+            at least 64 a lane.
         tail: "drop" leaves out what fills no global batch; "pad" repeats samples and marks them in `origin.is_padding`.
-        rank: This process's number; None: torch.distributed's, else RANK of the environment, else 0.
+        sticky_lanes: True deals the shards to the lanes once for a seed, so that ranks find in every epoch the samples
+            in a disk cache that they put there in the first; they then meet the same ones in other orders only.
+        repeats: Copies of each sample, each augmented by draws of its own: consecutive slots of its lane, whose bytes
+            are fetched once. An epoch keeps its length and takes N/repeats samples, the next epoch the next ones.
+            Needs shuffle.
+        read_ahead: Whether a pass that ends by itself has read, from the reader's second pass on, what the next epoch
+            begins with: the first runs of its lanes, within `memory_limit`. They are held until the next pass, which
+            then does not wait for them, or until `close()`; a pass that begins elsewhere, and a loop that is left
+            early, drops them.
+        rank: This process's number. None: torch.distributed's, else RANK of the environment, else 0, read at `len()`,
+            `peek()`, `check_ranks()` or the first batch.
         world_size: W, the number of processes; None likewise. Give both or neither.
         on_bad_sample: "raise", or "substitute" another sample: of the same run where one is usable, else from around
             it, else from anywhere.
-        max_bad_samples: With "substitute", how many different bad samples this process bears; None: any number. Each
-            counts once, however often it is met, and each rank counts its own; a new process, resumed or not, begins
-            at 0. One more is an error, after the batches before it.
+        max_bad_samples: With "substitute", how many different bad samples this process tolerates; None: any number.
+            Each counts once, however often it is met, and each rank counts its own; a new process, resumed or not,
+            begins at 0. One more is an error, after the batches before it.
         quarantine: A JSON-lines file to which shard, key, offset, epoch and reason of each bad sample are appended,
             once a process. The offset is that of the component to blame, of the sample's first one if that is missing,
             null if it has none. Ranks of a host may share a file; what cannot be written later is a warning.
         num_classes: K; with it a label that `augment` reads, after any `map_samples`, is a bad sample (`TargetError`)
             unless it is below K. Without it, a label out of range is found only by `mixup` or your loss, as an error
             that a resumed run meets again. None: any label from 0 will do.
+        stall_after: Seconds for which a batch may be waited for, above 0. Then a warning of the logger
+            "streamaug.stages" says which stage is late, why, and where its thread is; again after twice as long. None:
+            never.
 
     Raises:
+        TypeError: If `shards` is no `ShardSet`.
         ValueError: If a value is out of its range, an epoch has less than one global batch, or the quarantine cannot be
             appended to.
     """
@@ -59,50 +82,141 @@ class ShardReader(Stage):
         batch_size: int,
         seed: int = 0,
         shuffle: bool = True,
-        lanes: int = 32,
+        lanes: int | None = None,
         window: int | None = None,
         tail: Literal["drop", "pad"] = "drop",
+        sticky_lanes: bool = False,
+        repeats: int = 1,
+        read_ahead: bool = True,
         rank: int | None = None,
         world_size: int | None = None,
         on_bad_sample: Literal["raise", "substitute"] = "raise",
         max_bad_samples: int | None = None,
         quarantine: str | Path | None = None,
         num_classes: int | None = None,
+        stall_after: float | None = 60.0,
     ) -> None:
+        of_subclass = set(self.__dict__)
         super().__init__(None)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"ShardReader.batch_size: must be an integer of at least 1, got {batch_size!r}. Try 256.")
-        if num_classes is not None and (
-            isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1
-        ):
-            raise ValueError(
-                f"ShardReader.num_classes: must be an integer of at least 1, got {num_classes!r}. None sets no bound."
+        if not isinstance(shards, ShardSet):
+            raise TypeError(
+                f"ShardReader.shards: must be a ShardSet, got {type(shards).__name__}. "
+                "Open the shards first: ShardReader(ShardSet.open(…), …)."
             )
-        rank, world_size = resolve_ranks(rank, world_size)
-        self._order: Order = shards.order(seed=seed, lanes=lanes, window=window, shuffle=shuffle, tail=tail)
-        self._share = Share(batch_size, rank, world_size, interleaved=shuffle)
-        self._length = self._share.num_batches(self._order)
-        if self._length == 0:
+        batch_size = _checked_count("batch_size", batch_size, "Try 256")
+        if num_classes is not None:
+            num_classes = _checked_count("num_classes", num_classes, "None sets no bound")
+        repeats = _checked_count("repeats", repeats, "1 takes each sample once")
+        if stall_after is not None and not (isinstance(stall_after, int | float) and stall_after > 0):
             raise ValueError(
-                "ShardReader.batch_size: an epoch must hold at least one global batch, got "
-                f"{self._order.num_positions} positions for {world_size} ranks of {batch_size}. Use a batch_size of at "
-                f'most {max(1, self._order.num_positions // world_size)}, or tail="pad".'
+                f"ShardReader.stall_after: must be seconds above 0, got {stall_after!r}. None says nothing of stalls."
             )
-        _warn_of_shared_lanes(self._order, world_size)
-        #: K as given; labels must be below it.
-        self.num_classes = num_classes
+        self._definition: dict[str, Any] = {
+            "batch_size": batch_size,
+            "seed": seed,
+            "shuffle": shuffle,
+            "lanes": lanes,
+            "window": window,
+            "tail": tail,
+            "sticky_lanes": bool(sticky_lanes),
+            "repeats": repeats,
+            "read_ahead": bool(read_ahead),
+            "on_bad_sample": on_bad_sample,
+            "max_bad_samples": max_bad_samples,
+            "quarantine": quarantine,
+            "num_classes": num_classes,
+            "stall_after": stall_after,
+        }
         self._shards = shards
-        self._substitution = Substitution(
-            shards, self._order, on_bad_sample=on_bad_sample, max_bad_samples=max_bad_samples, quarantine=quarantine
-        )
-        self._engine = BatchReader(shards, self._order, self._share, self._substitution.screen)
-        self._progress = Progress(self._order, shards.fingerprint, self._share.global_batch)
-        self._active = ActivePass()
+        self._batch_size = batch_size
+        self._ranks = Ranks(rank, world_size)
+        self._engine: BatchReader | None = None
+        self._read_in(self._ordered(lanes, window))
+        self._progress = Progress(lambda: self._shared().global_batch)
+        self._passes = Passes(self._progress, self._next_pass, self._left, stall_after)
         self._chain: weakref.ref[Stage] | None = None
+        if self._ranks.given:
+            self._shared()
+        self._made_here = frozenset(self.__dict__) - of_subclass | {"_made_here", "_constructed"}
 
-    def __repr__(self) -> str:
-        share = self._share
-        return f"ShardReader(batch_size={share.batch_size}, rank={share.rank} of {share.world_size}, {self._order})"
+    def _ordered(self, lanes: int | None, window: int | None) -> Order:
+        """The order with so many lanes and such a window, each the default where it is None."""
+        options = self._definition
+        if lanes is None:
+            most = self._shards.ordering.most_lanes(self._shards.catalogue.sizes) // options["repeats"]
+            lanes = default_lanes(self._shards.num_samples // options["repeats"], most)
+        window = default_window(lanes) if window is None else window
+        kept = {name: options[name] for name in ("seed", "shuffle", "tail", "sticky_lanes", "repeats")}
+        return self._shards.order(lanes=lanes, window=window, **kept)
+
+    def _read_in(self, order: Order) -> None:
+        """Read in an order from the next pass on."""
+        options = self._definition
+        if self._engine is not None:
+            self._engine.drop_ahead()
+        self._order = order
+        self._share: Share | None = None
+        self._engine = None
+        self._substitution = Substitution(
+            self._shards.catalogue,
+            order,
+            on_bad_sample=options["on_bad_sample"],
+            max_bad_samples=options["max_bad_samples"],
+            quarantine=options["quarantine"],
+        )
+
+    def _shared(self) -> Share:
+        """This rank's share of every batch, which settles the ranks; what depends on them is judged here.
+
+        Raises:
+            ValueError: If an epoch has less than one global batch.
+        """
+        if self._share is None:
+            rank, world_size = self._ranks.settle()
+            share = Share(self._batch_size, rank, world_size, interleaved=self._order.shuffle)
+            if share.num_batches(self._order) == 0:
+                raise ValueError(
+                    "ShardReader.batch_size: an epoch must hold at least one global batch, got "
+                    f"{self._order.num_positions} positions for {world_size} ranks of {share.batch_size}. Use a "
+                    f'batch_size of at most {max(1, self._order.num_positions // world_size)}, or tail="pad".'
+                )
+            warn_of_shared_lanes(self._order, world_size)
+            warn_of_dropped_tail(self._order, share)
+            self._share = share
+        return self._share
+
+    def _described(self) -> str:
+        return f"ShardReader(batch_size={self._batch_size}, {self._ranks}, {self._order})"
+
+    @property
+    def shards(self) -> ShardSet:
+        """The dataset."""
+        return self._shards
+
+    @property
+    def ranks(self) -> Ranks:
+        """Which rank this is, of how many."""
+        return self._ranks
+
+    @property
+    def batch_size(self) -> int:
+        """B, rows that this rank delivers a step."""
+        return self._batch_size
+
+    @property
+    def order(self) -> Order:
+        """Which sample stands at which position."""
+        return self._order
+
+    def global_batch(self) -> int:
+        """G, rows of all ranks together in a step. Settles the ranks."""
+        return self._shared().global_batch
+
+    @property
+    def num_classes(self) -> int | None:
+        """K as given; labels must be below it."""
+        num_classes: int | None = self._definition["num_classes"]
+        return num_classes
 
     @property
     def _reader(self) -> "ShardReader":
@@ -112,34 +226,63 @@ class ShardReader(Stage):
         return self._substitution.replace(batch, problems)
 
     def _reject(self, batch: EncodedBatch, rows: Sequence[int]) -> EncodedBatch:
-        return self._substitution.reject(batch, rows)
+        return self._substitution.replace_unwanted(batch, rows)
 
-    def _run(self, epoch_pass: EpochPass) -> Iterator[EncodedBatch]:
-        return self._engine.read(epoch_pass)
+    def run(self, epoch_pass: EpochPass) -> Iterator[EncodedBatch]:
+        """This rank's encoded batches of a pass."""
+        if self._engine is None:
+            self._engine = BatchReader(
+                self._shards.catalogue,
+                self._order,
+                self._shared(),
+                self._substitution.replace_known_bad,
+                reads_ahead=self._definition["read_ahead"],
+            )
+        yield from self._engine.read(epoch_pass, epoch_pass.meter.counts_of(self))
 
-    def _deliver(self, stage: Stage) -> Iterator[Any]:
-        """Begin the next pass for the stage that the user iterates."""
+    def _new_counts(self) -> ReaderCounts:
+        return ReaderCounts(self._substitution.bad_counts)
+
+    def _next_pass(self, stage: Stage) -> EpochPass:
+        """The pass that comes next, for the stage that the user iterates."""
         if torch.utils.data.get_worker_info() is not None:
             raise StreamaugError(
                 "ShardReader: must not be iterated inside a DataLoader worker, since it reads ahead with threads of "
                 "its own. Iterate it directly, or pass it to DataLoader with num_workers=0 and batch_size=None."
             )
-        self._active.end()
+        share = self._shared()
+        self._ranks.confirm()
+        epoch, position = self._progress.next_place
+        self._check_step(share)
         if self._chain is None or self._chain() is not stage:
-            self._substitution.forget()
+            self._substitution.forget_verdicts()
             self._chain = weakref.ref(stage)
-        epoch_pass = self._progress.begin(
-            lambda epoch, start: EpochPass(epoch, start, self._share.num_batches(self._order, start))
+        return EpochPass(epoch, position, share.num_batches(self._order, position), share.global_batch)
+
+    def _check_step(self, share: Share) -> None:
+        step, length = self._progress.sought_step, share.num_batches(self._order)
+        if step is not None and step >= length:
+            raise ValueError(f"seek.step: must lie in 0..{length - 1}, got {step}. An epoch has {length} steps.")
+
+    def _stats(self, stage: Stage) -> Stats:
+        settled = self._ranks.settled
+        return stats_of(
+            stage,
+            self._passes.latest,
+            batch_size=self._batch_size,
+            world_size=1 if settled is None else settled[1],
         )
-        return self._active.start(stage, epoch_pass)
+
+    def _peek(self, stage: Stage) -> Any:
+        return self._passes.peek(stage)
 
     def __len__(self) -> int:
-        """Batches of a whole epoch, the same on every rank."""
-        return self._length
+        """Batches of a whole epoch, the same on every rank. Settles the ranks."""
+        return self._shared().num_batches(self._order)
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next `iter()` delivers."""
+        """The epoch that the next pass delivers."""
         return self._progress.epoch
 
     @property
@@ -148,22 +291,99 @@ class ShardReader(Stage):
         return self._substitution.num_bad
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next `iter()` deliver an epoch: from its start, or from a loaded position if it is that epoch's."""
-        self._progress.set_epoch(epoch)
-        self._active.end()
+        """Make the next pass deliver an epoch: from its start, or from a loaded or sought position in it."""
+        with self._passes.locked():
+            self._progress.set_epoch(epoch)
+            self._moved()
+
+    def seek(self, epoch: int, step: int) -> None:
+        """Make the next pass begin at a step of an epoch, see `Stage.seek`."""
+        with self._passes.locked():
+            before = self._progress.to_dict()
+            self._progress.seek(epoch, step)
+            if self._share is not None:
+                try:
+                    self._check_step(self._share)
+                except ValueError:
+                    self._progress.take(before)
+                    raise
+            self._moved()
+
+    def _moved(self) -> None:
+        """After the next pass was set to begin elsewhere: end the pass under way, drop what is for another place."""
+        self._passes.moved()
+        if self._engine is not None:
+            self._engine.keep_ahead(*self._progress.next_place)
+
+    def _left(self, epoch_pass: EpochPass) -> None:
+        """A pass is over: one that was left early leaves nothing running."""
+        if self._engine is not None and not epoch_pass.complete:
+            self._engine.drop_ahead(epoch_pass)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the chain stands: after the last batch that the user was given. Under 1 KB, the same on every rank."""
-        return self._progress.state()
+        return make_state(self._order, self._shards.fingerprint, self._progress.place)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was taken, on any number of ranks.
 
+        Lanes and window that were not given to this reader are those of the state from then on.
+
         Raises:
             StateError: If the state is of another dataset, seed or order.
         """
-        self._progress.load(state)
-        self._active.end()
+        with self._passes.locked():
+            order = self._order_of(state)
+            mine = make_state(order, self._shards.fingerprint, place_of(state))
+            epoch, position = check_state(state, mine)
+            self._passes.close()
+            if order is not self._order:
+                self._read_in(order)
+                if self._ranks.settled is not None:
+                    self._shared()
+            self._progress.load(epoch, position)
+            if self._engine is not None:
+                self._engine.keep_ahead(epoch, position)
+
+    def _order_of(self, state: Mapping[str, Any]) -> Order:
+        """The order that a state asks for, as far as this reader was not given one; its own where that is the same."""
+        mine = make_state(self._order, self._shards.fingerprint, (0, 0))
+        check_fields(state, mine)
+        asked = {
+            name: self._definition[name] if self._definition[name] is not None else state["order"].get(name)
+            for name in ("lanes", "window")
+        }
+        now = {"lanes": self._order.lanes, "window": self._order.window}
+        if asked == now or not all(isinstance(value, int) and not isinstance(value, bool) for value in asked.values()):
+            return self._order
+        try:
+            return self._ordered(asked["lanes"], asked["window"])
+        except ValueError as error:
+            raise StateError(f"state.order: must fit the dataset, got {state['order']!r}. {error}") from error
+
+    def check_ranks(self, group: "distributed.ProcessGroup | None" = None) -> None:
+        """Make sure that all ranks read one dataset in one order, each its own share. Collective; settles the ranks.
+
+        Args:
+            group: The ranks that share the data; None: all. Nothing is done without a process group.
+
+        Raises:
+            StateError: On every rank, if fingerprint, seed, order, batch size or world size differ, or two ranks have
+                one number.
+        """
+        share = self._shared()
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return
+        state = self.state_dict()
+        mine = {
+            "fingerprint": state["fingerprint"],
+            "seed": state["seed"],
+            "order": state["order"],
+            "batch_size": share.batch_size,
+            "world_size": share.world_size,
+            "rank": share.rank,
+        }
+        check_agreement(mine, group)
 
     def stand_in(self, position: int, attempt: int) -> int:
         """The sample id that would stand in at a position of the epoch under way, attempt 0, 1, ….
@@ -171,49 +391,38 @@ class ShardReader(Stage):
         First come the other samples of its run, then those around it, then some of the whole dataset.
 
         Raises:
-            BadSampleError: If there is no further sample, or as many as are tried were asked for.
+            BadSampleError: If there is no further sample, or as many stand-ins were asked for as the reader tries.
         """
-        return self._substitution.stand_in(self._progress.state()["epoch"], position, attempt)
+        return self._substitution.stand_in(self._progress.place[0], position, attempt)
 
     def close(self) -> None:
-        """End the pass under way and its threads."""
-        self._active.end()
+        """End the pass under way and its threads, and free what was read ahead."""
+        self._passes.close()
+        if self._engine is not None:
+            self._engine.drop_ahead()
 
-    def __enter__(self) -> "ShardReader":
-        return self
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is made of the definition, and stands where this chain stands; ranks that were found are not kept."""
+        definition = dict(self._definition)
+        given = self._ranks.settled if self._ranks.given else None
+        return {
+            "shards": self._shards,
+            "definition": definition | dict(zip(("rank", "world_size"), given or (None, None), strict=True)),
+            "order": {"lanes": self._order.lanes, "window": self._order.window},
+            "place": self._progress.to_dict(),
+            "of_subclass": {name: value for name, value in self.__dict__.items() if name not in self._made_here},
+        }
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def resolve_ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """This process's rank and the number of ranks: as given, else torch.distributed's, else the environment's."""
-    if (rank is None) != (world_size is None):
-        raise ValueError(
-            f"ShardReader.rank: rank and world_size go together, got rank={rank}, world_size={world_size}. "
-            "Give both or neither."
-        )
-    if rank is None or world_size is None:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        elif "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-            rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        else:
-            rank, world_size = 0, 1
-    if not 0 <= rank < world_size:
-        raise ValueError(
-            f"ShardReader.rank: must lie in 0..world_size-1, got {rank} of {world_size}. Check the launcher."
-        )
-    return rank, world_size
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state["of_subclass"])
+        ShardReader.__init__(self, state["shards"], **state["definition"])
+        if state["order"] != {"lanes": self._order.lanes, "window": self._order.window}:
+            self._read_in(self._ordered(**state["order"]))
+        self._progress.take(state["place"])
+        self._constructed = True
 
 
-def _warn_of_shared_lanes(order: Order, world_size: int) -> None:
-    if not order.shuffle or order.lanes % world_size == 0:
-        return
-    readers = world_size // gcd(world_size, order.lanes)
-    warnings.warn(
-        f"ShardReader.lanes: should be a multiple of the {world_size} ranks, got {order.lanes}, so each byte is read "
-        f"by up to {readers} ranks. Batches are the same; "
-        f"lanes={2 * world_size * max(1, order.lanes // (2 * world_size))} would read each byte once.",
-        stacklevel=3,
-    )
+def _checked_count(name: str, value: object, fix: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"ShardReader.{name}: must be an integer of at least 1, got {value!r}. {fix}.")
+    return int(value)

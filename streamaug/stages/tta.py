@@ -10,9 +10,12 @@ import numpy as np
 import torch
 
 from streamaug.batch import Prediction
-from streamaug.stages.base import EpochPass, Stage
-from streamaug.tta import Predictor, TTAWeights
-from streamaug.tta.views import Model
+from streamaug.reader.state import EpochPass
+from streamaug.stages.base import Stage
+from streamaug.tta.merge import Activation
+from streamaug.tta.output import OutputPicker
+from streamaug.tta.views import Model, Predictor
+from streamaug.tta.weights import TTAWeights
 
 
 class TestTimeAugment(Stage):
@@ -23,17 +26,24 @@ class TestTimeAugment(Stage):
 
     Args:
         source: The stage before, an `Augmenter` with a recipe such as `recipes.imagenet_tta("ten_crop")`.
-        model: From images (N, C, H, W) to logits (N, K).
-        merge: "mean" of the views' probabilities, "logit_mean", "max" or "median", see `tta.merge`.
+        model: From images (N, C, H, W) to logits (N, K), or to something in which `output` finds them.
+        merge: How the views' probabilities become one, a name of `tta.METHODS`: "mean", "logit_mean" (the geometric
+            mean), "max" or "median", see `tta.merge`.
         weights: Of the views, (V, 1) or (V, K), or what `tta.fit_tta_weights` learned, its temperature included; with
             "mean" only.
         chunk_size: Images that the model is given at once. None: as many as the batch has samples, one view at a time.
+        activation: From logits to probabilities: "softmax"; "sigmoid", for models with one logit or with many labels,
+            where a model may return (N,); or None, for values that are merged as they are.
+        output: Where the logits are in what the model returns: a key ("logits"), an index, or a function of it. None:
+            the model returns the tensor.
 
     Raises:
-        ValueError: If an argument is out of range, or weights come with a merge other than "mean".
+        ValueError: If an argument is out of range, or weights come with a merge other than "mean"; while it runs, if a
+            model has one logit under softmax, returns NaN, or no logits where output says.
     """
 
     __test__ = False  # pytest takes the name for a test's
+    _delivers_plain_images = False
 
     def __init__(
         self,
@@ -43,11 +53,16 @@ class TestTimeAugment(Stage):
         merge: str = "mean",
         weights: torch.Tensor | Sequence[Sequence[float]] | TTAWeights | None = None,
         chunk_size: int | None = None,
+        activation: Activation | None = "softmax",
+        output: OutputPicker = None,
     ) -> None:
         super().__init__(source)
         if not (weights is None or isinstance(weights, torch.Tensor | TTAWeights)):
             weights = torch.from_numpy(np.asarray(weights, np.float32))
-        self._predictor = Predictor(model, method=merge, weights=weights, chunk_size=chunk_size)
+        self._predictor = Predictor(
+            model, method=merge, weights=weights, chunk_size=chunk_size, activation=activation, output=output
+        )
 
-    def _run(self, epoch_pass: EpochPass) -> Iterator[Prediction]:
-        yield from self._predictor.predict_all(self._batches(epoch_pass))
+    def run(self, epoch_pass: EpochPass) -> Iterator[Prediction]:
+        """The predictions of a pass."""
+        yield from self._predictor.predict_all(self.source.run(epoch_pass))

@@ -1,7 +1,7 @@
 """Bytes from anywhere: local files, HTTP, S3, GCS, Azure; and the index that says where a shard's samples lie."""
 
-from streamaug.storage.fetch import Fetcher
+from streamaug.storage.fetcher import Fetcher
 from streamaug.storage.options import StorageOptions
-from streamaug.storage.stores import Storage
+from streamaug.storage.storage import Storage
 
 __all__ = ["Fetcher", "Storage", "StorageOptions"]

@@ -1,20 +1,20 @@
-"""Whether what a thread reads is still wanted: a `Fetcher` says so to its threads when it is closed."""
+"""Whether a thread's reads are still wanted: a `Fetcher` tells its threads when it is closed."""
 
 import threading
 import time
 
 
 class _Cancellation(threading.local):
-    """One for each thread."""
+    """The event of each thread; None: it never stops."""
 
     event: threading.Event | None = None
 
     def is_set(self) -> bool:
-        """Whether nothing is wanted any more."""
+        """Whether this thread must stop reading."""
         return self.event is not None and self.event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Pause; True, at once, if nothing is wanted any more."""
+        """Pause; True, at once, if this thread must stop reading."""
         if self.event is not None:
             return self.event.wait(seconds)
         time.sleep(seconds)

@@ -5,26 +5,16 @@ obstore's `get_range` 3.02 and 3.06 ms, `pread` 3.03 and 3.25 ms, `preadv` into 
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from streamaug.errors import StorageError
+from streamaug.storage.identity import Identity
 
 
-class FileIdentity(NamedTuple):
-    """What a file is known by: size in bytes, and time of its last change in ns."""
-
-    size: int
-    modified: int
-
-    def differs(self, other: "FileIdentity") -> bool:
-        """Whether the two are not one version."""
-        return self != other
-
-
-def identity(path: str) -> FileIdentity:
+def identity(path: str) -> Identity:
     """Size and time of a file.
 
     Raises:
@@ -34,10 +24,10 @@ def identity(path: str) -> FileIdentity:
         status = Path(path).stat()
     except OSError as error:
         raise unreadable(path, error) from error
-    return FileIdentity(status.st_size, status.st_mtime_ns)
+    return Identity(status.st_size, "", status.st_mtime_ns)
 
 
-def read(path: str, start: int, stop: int) -> tuple[memoryview, FileIdentity]:
+def read(path: str, start: int, stop: int) -> tuple[memoryview, Identity]:
     """Bytes [start, stop) of a file, fewer at its end, and the file's identity while reading.
 
     Raises:
@@ -58,7 +48,7 @@ def read(path: str, start: int, stop: int) -> tuple[memoryview, FileIdentity]:
             os.close(descriptor)
     except OSError as error:
         raise unreadable(path, error) from error
-    return data[:done], FileIdentity(status.st_size, status.st_mtime_ns)
+    return data[:done], Identity(status.st_size, "", status.st_mtime_ns)
 
 
 def write(path: str, data: bytes) -> None:
@@ -73,7 +63,8 @@ def write(path: str, data: bytes) -> None:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a file system that cannot be written has nothing to clean up
+            temporary.unlink(missing_ok=True)
         raise StorageError(
             f"{path}: the folder must be writable, got: {error.strerror or error}. Check its rights and space."
         ) from error

@@ -3,8 +3,10 @@
 Credentials are never an option: they come from the environment, as each provider's own tools read them.
 """
 
+import re
 from dataclasses import dataclass
 from os import PathLike
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 #: Bytes of a block of the disk cache.
@@ -14,25 +16,35 @@ CACHE_RESERVE = 4096
 #: The least size of a cache: one block with its footer, and the bookkeeping.
 CACHE_MINIMUM = CACHE_BLOCK + 2 * CACHE_RESERVE
 
+Check = Literal["version", "size"]
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageOptions:
     """How shards are fetched, retried, held and cached.
 
+    Numbers of bytes may be written as text with a unit, "10GB" (10⁹ bytes each) or "10GiB" (2³⁰ each).
+
     Args:
         endpoint: URL of the S3-, GCS- or Azure-compatible service; None: as the environment says.
         region: Region of the bucket; None: as the environment says.
         anonymous: Send unsigned requests, for public buckets.
-        request_timeout: Seconds that one request may take, its body included.
-        deadline: Seconds that a range may take, over all retries.
-        concurrency: Requests in flight at once.
+        request_timeout: Seconds without a byte of an answer, after which a request has failed.
+        deadline: Seconds without progress of a range, over all its requests, after which reading has failed.
+        concurrency: Requests in flight at once at most.
         memory_limit: Bytes held per process, in flight and undelivered.
         cache_dir: Folder of the disk cache for remote shards, shared by all jobs of a node; None: no cache.
         cache_limit: Bytes that the cache never exceeds.
+        cache_min_free: Bytes of the disk that the cache leaves free; None: 10% of it or 10 GiB, the smaller.
+        check: What of an object must stay the same while it is read: "version" (its size and etag, or time), or "size"
+            alone, for mirrors whose servers have etags of their own.
         hedge: Send a second request when one takes far longer than most, for at most 1% more bytes.
 
     Raises:
-        ValueError: If a number is out of its range, or the endpoint is no http(s) URL or carries a password.
+        ValueError: If a value is out of its range, or the endpoint is no http(s) URL or carries a password.
     """
 
     endpoint: str | None = None
@@ -41,29 +53,62 @@ class StorageOptions:
     request_timeout: float = 30.0
     deadline: float = 180.0
     concurrency: int = 16
-    memory_limit: int = 1 << 30
+    memory_limit: int | str = 1 << 30
     cache_dir: str | PathLike[str] | None = None
-    cache_limit: int = 64 << 30
+    cache_limit: int | str = 64 << 30
+    cache_min_free: int | str | None = None
+    check: Check = "version"
     hedge: bool = True
 
     def __post_init__(self) -> None:
-        for name, floor in (("request_timeout", 0.0), ("deadline", 0.0), ("concurrency", 0), ("memory_limit", 0)):
-            value = getattr(self, name)
-            if not value > floor:
-                raise ValueError(
-                    f"StorageOptions.{name}: must be positive, got {value!r}. Leave it out for the default."
-                )
-        if self.cache_dir is not None and self.cache_limit < CACHE_MINIMUM:
+        for name in ("memory_limit", "cache_limit", "cache_min_free"):
+            object.__setattr__(self, name, _bytes(name, getattr(self, name)))
+        for name in ("request_timeout", "deadline", "concurrency", "memory_limit"):
+            self._check_positive(name)
+        if self.concurrency != int(self.concurrency):
+            raise ValueError(f"StorageOptions.concurrency: must be a whole number, got {self.concurrency}. Write 16.")
+        if self.cache_dir is not None and int(self.cache_limit) < CACHE_MINIMUM:
             raise ValueError(
                 f"StorageOptions.cache_limit: must hold at least one block, {CACHE_MINIMUM} bytes, "
                 f"got {self.cache_limit!r}. Raise it, or leave cache_dir out."
             )
+        if self.check not in get_args(Check):
+            raise ValueError(f'StorageOptions.check: must be "version" or "size", got {self.check!r}. Write "version".')
         if self.endpoint is not None:
-            parts = urlsplit(self.endpoint)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("StorageOptions.endpoint: must be an http(s) URL. Write https://host:port.")
-            if parts.username is not None or parts.query:
-                raise ValueError(
-                    "StorageOptions.endpoint: must not carry a user, password or query. "
-                    "Set the provider's environment variables instead."
-                )
+            _check_endpoint(self.endpoint)
+
+    def _check_positive(self, name: str) -> None:
+        value = getattr(self, name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not value > 0:
+            raise ValueError(f"StorageOptions.{name}: must be positive, got {value!r}. Leave it out for the default.")
+
+
+def _bytes(name: str, value: Any) -> int | None:
+    """A number of bytes, as a number or as text with a unit."""
+    if value is None and name == "cache_min_free":
+        return None
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].lower()])
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or value != value // 1 or value < 0:
+        raise ValueError(
+            f'StorageOptions.{name}: must be a whole number of bytes, or text like "10GB" or "10GiB", got {value!r}. '
+            'Write 10 * 10**9 or "10GB".'
+        )
+    return int(value)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    try:
+        parts = urlsplit(endpoint)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or any(letter.isspace() for letter in endpoint):
+        raise ValueError("StorageOptions.endpoint: must be an http(s) URL. Write https://host:port.")
+    if parts.username is not None or parts.query:
+        raise ValueError(
+            "StorageOptions.endpoint: must not carry a user, password or query. "
+            "Set the provider's environment variables instead."
+        )

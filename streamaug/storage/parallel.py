@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from streamaug.storage.fetch import Fetcher
-from streamaug.storage.progress import progress
-from streamaug.storage.stores import Storage
+from streamaug.storage.fetcher import Fetcher
+from streamaug.storage.progress import Progress
+from streamaug.storage.storage import Storage
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -19,22 +19,23 @@ T = TypeVar("T")
 def in_parallel(
     storage: Storage, function: Callable[[S], T], items: Sequence[S], *, what: str, threads: int | None = None
 ) -> Iterator[T]:
-    """`function(item)` of every item, in their order, with a progress bar.
+    """`function(item)` of every item, in their order, with a bar or lines of progress.
 
     Args:
-        storage: What the function reads from; its reads are given up when the work is.
+        storage: The storage from which the function reads; its reads are given up when the work is.
         function: What to do with one item, on any thread.
         items: Shards, as a rule.
         what: The bar's title.
         threads: Items worked on at once; None: the storage's `concurrency`.
 
     Raises:
-        Exception: What the function raises for the first item that fails.
+        Exception: The exception of the first item that fails.
     """
     fetcher = Fetcher(storage, threads=threads or storage.options.concurrency)
     try:
         futures = deque(fetcher.call(function, item) for item in items)
-        for _ in progress(range(len(items)), total=len(items), what=what):
-            yield futures.popleft().result()
+        with Progress(total=len(items), what=what) as progress:
+            while futures:
+                yield progress.step(futures.popleft())
     finally:
         fetcher.close()

@@ -1,23 +1,98 @@
-"""A progress bar where somebody watches: on a terminal, and not for what is over in a moment."""
+"""Progress of work on many shards: a bar on a terminal, else a line in the log every half minute.
+
+In: steps, and pauses while the next one is waited for. Out: text on stderr; nothing for what is over in a moment.
+"""
 
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYetError
+from types import TracebackType
 from typing import TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
 
+#: Seconds between two lines where nobody watches.
+LINE_SECONDS = 30.0
 
-class _Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
+
+class Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
     """A bar without tqdm's monitor thread, which would outlive it."""
 
     monitor_interval = 0
 
 
-def progress(items: Iterable[T], *, total: int, what: str, unit: str = "shard") -> Iterator[T]:
-    """The items, counted on stderr if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    yield from _Bar(items, desc=what, total=total, unit=unit, delay=0.5)
+def progress_bar(items: Iterable[T], *, total: int, what: str, unit: str = "shard") -> Iterator[T]:
+    """The items, counted."""
+    with Progress(total=total, what=what, unit=unit) as progress:
+        for item in items:
+            yield item
+            progress.advance()
+
+
+class Progress:
+    """Counts steps, and shows how many are done.
+
+    Args:
+        total: Steps in all.
+        what: The work's title.
+        unit: The name of the things counted, in the plural.
+        clock: Gives seconds.
+    """
+
+    def __init__(
+        self, *, total: int, what: str, unit: str = "shard", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._total, self._what, self._unit, self._clock = total, what, unit, clock
+        self._done = 0
+        self._began = self._said = clock()
+        self._bar = Bar(desc=what, total=total, unit=unit, delay=0.5) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self) -> None:
+        """Count a step that is done, and say how far the work has come where that is due."""
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update()
+        elif self._clock() - self._said >= LINE_SECONDS:
+            self._line()
+
+    def step(self, future: "Future[T]") -> T:
+        """The result of the next step; waits for it, and says meanwhile how far the work has come.
+
+        Raises:
+            Exception: The exception of the step.
+        """
+        while True:
+            left = None if self._bar is not None else self._said + LINE_SECONDS - self._clock()
+            if left is not None and left <= 0:
+                self._line()
+                continue
+            try:
+                result = future.result(left)
+            except NotYetError:
+                if future.done():
+                    raise  # the step's own error
+                continue
+            self.advance()
+            return result
+
+    def _line(self) -> None:
+        """Write how far the work has come."""
+        self._said = self._clock()
+        minutes, seconds = divmod(int(self._said - self._began), 60)
+        sys.stderr.write(
+            f"{self._what}: {self._done} of {self._total} {self._unit}s after {minutes}:{seconds:02d} minutes\n"
+        )
+        sys.stderr.flush()

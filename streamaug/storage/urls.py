@@ -1,132 +1,75 @@
-"""Names of shards: schemes, neighbours, and what of a URL may be shown.
+"""The URLs that a source names: braces, `::` and ${NAME} are expanded as webdataset expands them."""
 
-In: paths, `file://` and object-store URLs as users write them. Out: their parts. A URL may carry a password or a signed
-query; only `shown(url)` goes into messages and logs. Only http(s) URLs have a query: in the key of an object "?" and
-"#" are letters like others.
-"""
-
+import os
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from webdataset.shardlists import expand_urls
+from braceexpand import braceexpand
 
-_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
-_WEB = re.compile(r"^https?://", re.IGNORECASE)
-#: What a signature adds to a query, for AWS, Google, Azure and CloudFront: it differs for one and the same object.
-_SIGNATURE = re.compile(
-    r"x-(amz|goog|oss|ms)-.*|signature|expires|awsaccesskeyid|googleaccessid|policy|key-pair-id"
-    r"|sig|se|st|sp|spr|sv|sr|sip|sks|skt|ske|skv|skoid|sktid|token",
-    re.IGNORECASE,
-)
+from streamaug.storage.location import shown
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+#: How often values are filled in that hold variables themselves, as in webdataset.
+_DEPTH = 10
 
 
-class Location(NamedTuple):
-    """Where an object lies: `base` opens a store ("" for local paths), `path` names the object within it."""
-
-    scheme: str
-    base: str
-    path: str
+#: A path or URL, or several in a fixed order.
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
-def locate(url: str) -> Location:
-    """Split a URL into scheme, store and object; plain paths and file:// have the scheme "file" and a file path.
+def expand(source: Source) -> list[str]:
+    """All paths and URLs that `source` names, in order; a file whose name has braces in it is that file.
 
     Raises:
-        ValueError: If a URL of an object store names no host or bucket.
-    """
-    match = _SCHEME.match(url)
-    if match is None:
-        return Location("file", "", url)
-    scheme = match[1].lower()
-    if scheme == "file":
-        return Location("file", "", unquote(urlsplit(url).path))
-    rest = url[match.end() :]
-    host, _, path = rest.partition("/")
-    if not host:
-        raise ValueError(
-            f"shards: a URL must name a host or bucket, got {shown(url)!r}. Write {scheme}://bucket/name.tar."
-        )
-    if scheme in ("http", "https"):
-        path, mark, query = path.partition("#")[0].partition("?")
-        return Location(scheme, f"{scheme}://{host}/{mark}{query}" if query else f"{scheme}://{host}", unquote(path))
-    return Location(scheme, f"{scheme}://{host}", path)
-
-
-def is_local(url: str) -> bool:
-    """Whether the URL is a plain path or file://."""
-    return locate(url).scheme == "file"
-
-
-def shown(url: str) -> str:
-    """The URL as messages may hold it: without user and password, and of http(s) without query or fragment."""
-    match = _SCHEME.match(url)
-    if match is None:
-        return url
-    rest = url[match.end() :]
-    if _WEB.match(url):
-        rest = re.split("[?#]", rest, maxsplit=1)[0]
-        if re.match(r"[^/@]*:(?!\d*(/|$))[^@]*@", rest):
-            rest = rest.partition("@")[2]  # a password with a slash in it, which nobody can send, but nobody shall read
-    host, slash, path = rest.partition("/")
-    return f"{match[0]}{host.rpartition('@')[2]}{slash}{path}"
-
-
-def versionless(url: str) -> str:
-    """The URL without what a signature adds to it, user and password: one name for one object, to be hashed."""
-    if _WEB.match(url) is None:
-        return url
-    query = url.partition("#")[0].partition("?")[2]
-    kept = [pair for pair in parse_qsl(query, keep_blank_values=True) if not _SIGNATURE.fullmatch(pair[0])]
-    return f"{shown(url)}?{kept}" if kept else shown(url)
-
-
-def last_component(url: str) -> str:
-    """The file name at the end of the URL's path, not percent-encoded."""
-    return locate(url).path.rpartition("/")[2]
-
-
-def _split(url: str) -> tuple[str, str, str]:
-    """A URL up to its last slash, its last component as it is written, and its query."""
-    end = re.search("[?#]", url) if _WEB.match(url) else None
-    path, tail = (url[: end.start()], url[end.start() :]) if end else (url, "")
-    head, slash, name = path.rpartition("/")
-    return f"{head}{slash}", name, tail
-
-
-def beside(url: str, name: str) -> str:
-    """The URL of the file called `name` in the folder of `url`; a signed query stays, since it may cover the folder."""
-    head, _, tail = _split(url)
-    encoded = _SCHEME.match(url) is not None and locate(url).scheme in ("http", "https", "file")
-    return f"{head}{quote(name, safe='/~') if encoded else name}{tail}"
-
-
-def companion(url: str, suffix: str) -> str:
-    """The file that belongs to a shard: x.tar → x.idx, wherever x.tar lies."""
-    head, name, tail = _split(url)
-    return f"{head}{name.removesuffix('.tar')}{suffix}{tail}"
-
-
-def index_url(url: str) -> str:
-    """The index file that belongs to a shard, DALI's convention: x.tar → x.idx."""
-    return companion(url, ".idx")
-
-
-def expand(source: str | Sequence[str]) -> list[str]:
-    """All URLs that `source` names, in order: braces, `::` and ${NAME} (from WDS_NAME) as webdataset expands them.
-
-    Raises:
-        ValueError: If the source is empty or names an environment variable that is not set.
+        TypeError: If the source is of another type, or in no fixed order.
+        ValueError: If it is empty, or names an environment variable that is not set.
     """
     urls: list[str] = []
-    for one in [source] if isinstance(source, str) else list(source):
-        try:
-            urls += expand_urls(str(one))
-        except AssertionError as error:
-            what = shown(str(one))
-            raise ValueError(f"shards: every ${{NAME}} needs its variable WDS_NAME, got {what!r}. {error}.") from None
+    for pattern in _patterns(source):
+        urls += [pattern] if os.path.lexists(pattern) else _expanded(_with_variables(pattern))
     if not urls or not all(urls):
         what = "an empty name" if urls else "none"
         raise ValueError(f"shards: at least one path or URL is needed, got {what}. Name the shards.")
     return urls
+
+
+def _patterns(source: Source) -> list[str]:
+    """The names as they are written, without the line ends that a list read from a file has."""
+    several = source if isinstance(source, list | tuple) else [source]
+    patterns: list[str] = []
+    for name in several:
+        if not isinstance(name, str | os.PathLike):
+            raise TypeError(
+                f"shards: must be a path or URL, or a list of them in a fixed order, got {type(name).__name__}. "
+                "Write a string or Path, or a list; sorted(...) makes one of anything else."
+            )
+        patterns.append(os.fsdecode(name).rstrip("\r\n"))
+    return patterns
+
+
+def _expanded(pattern: str) -> list[str]:
+    try:
+        return [url for part in pattern.split("::") for url in braceexpand(part)]
+    except ValueError as error:
+        raise ValueError(
+            f"shards: braces must be closed, got {shown(pattern)!r} ({type(error).__name__}). Write {{000..146}}."
+        ) from None
+
+
+def _with_variables(pattern: str) -> str:
+    """A pattern with its ${NAME} filled in, those within their values too."""
+
+    def value_of(match: re.Match[str]) -> str:
+        value = os.environ.get(f"WDS_{match[1]}")
+        if value is None:  # webdataset checks it by `assert` alone
+            raise ValueError(
+                f"shards: every ${{NAME}} needs its variable WDS_NAME, got {shown(pattern)!r}. Set WDS_{match[1]}."
+            )
+        return value
+
+    text, previous = pattern, ""
+    for _ in range(_DEPTH):
+        text, previous = _VARIABLE.sub(value_of, text), text
+        if text == previous:
+            break
+    return text

@@ -60,17 +60,17 @@ def merge_predictions(predictions: Iterable[Prediction], *, num_samples: int | N
 
 
 def _check_positions(positions: Int64Array) -> None:
-    found, counts = np.unique(positions, return_counts=True)
+    distinct, counts = np.unique(positions, return_counts=True)
     if (counts > 1).any():
-        twice = found[counts > 1]
+        twice = distinct[counts > 1]
         raise ValueError(
             f"predictions: each position must come once, got {len(twice)} more than once, the first {twice[0]}. "
             "Start a new list for each epoch, and give each rank its own rank number."
         )
-    if found[-1] + 1 != len(found):
-        missing = np.setdiff1d(np.arange(found[-1] + 1), found)
+    if distinct[-1] + 1 != len(distinct):
+        missing = np.setdiff1d(np.arange(distinct[-1] + 1), distinct)
         raise ValueError(
-            f"predictions: no position may be missing, got none for {len(missing)} of {found[-1] + 1}, the first "
+            f"predictions: no position may be missing, got none for {len(missing)} of {distinct[-1] + 1}, the first "
             f"{missing[0]}. Merge the batches of all ranks, padding rows too."
         )
 

@@ -1,4 +1,4 @@
-"""Running a model over the views of a batch, a chunk at a time, and merging what it says.
+"""Running a model over the views of a batch, a chunk at a time, and merging its outputs.
 
 In: a `Batch` whose images are view-major. Out: its logits view by view, or a `Prediction`. The model's train or eval
 mode is never changed.
@@ -7,33 +7,42 @@ mode is never changed.
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
 
-from streamaug.batch import Batch, Prediction
-from streamaug.tta.merge import ArrayLike, check_method, check_weights, merge
+from streamaug.batch import ArrayLike, Batch, Prediction, decoded
+from streamaug.tta.merge import Activation, check_activation, check_method, check_weights, merge
+from streamaug.tta.output import OutputPicker, check_output, pick_logits
 from streamaug.tta.weights import TTAWeights
 
-Model = Callable[[torch.Tensor], torch.Tensor]
+#: From images (N, C, H, W) to logits, or to something in which `output` finds them.
+Model = Callable[[torch.Tensor], Any]
 
 
-def view_logits(model: Model, images: torch.Tensor, views: int, *, chunk_size: int | None = None) -> torch.Tensor:
-    """What a model says of each view; runs under `torch.inference_mode()`.
+def view_logits(
+    model: Model, images: torch.Tensor, views: int, *, chunk_size: int | None = None, output: OutputPicker = None
+) -> torch.Tensor:
+    """The model's logits for each view; it runs under `torch.inference_mode()`.
 
     Args:
-        model: From images (N, C, H, W) to logits (N, K). A module's parameters say on which device it runs.
+        model: From images (N, C, H, W) to logits (N, K), or (N,), which is (N, 1). A module's parameters say on which
+            device it runs.
         images: (V·B, C, H, W), view-major; moved to the model's device a chunk at a time.
         views: V.
         chunk_size: Images that the model is given at once. None: B, one view at a time.
+        output: Where the logits are in what the model returns: a key, an index, or a function of it. None: it returns
+            the tensor.
 
     Returns:
         Float (V, B, K), on the model's device, in the dtype that the model returns.
 
     Raises:
-        ValueError: If the images are no multiple of V, or the model does not return (N, K).
+        ValueError: If the images are no multiple of V, or the model does not return (N, K), or not where output says.
     """
     check_chunk_size(chunk_size)
+    check_output(output)
     if views < 1 or len(images) == 0 or len(images) % views:
         raise ValueError(
             f"views: every image needs all of its {views} views, got {len(images)} images. "
@@ -43,12 +52,14 @@ def view_logits(model: Model, images: torch.Tensor, views: int, *, chunk_size: i
     with torch.inference_mode():
         parts = []
         for chunk in torch.split(images, chunk_size or size):
-            logits = model(chunk if device is None else chunk.to(device, non_blocking=True))
-            if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(chunk):
-                got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            answer = model(chunk if device is None else chunk.to(device, non_blocking=True))
+            logits = pick_logits(answer, output)
+            if logits.ndim == 1:
+                logits = logits[:, None]
+            if logits.ndim != 2 or len(logits) != len(chunk):
                 raise ValueError(
-                    f"model: must return logits ({len(chunk)}, K), got {got}. "
-                    "Wrap it in a function that returns the logits alone."
+                    f"model: must return logits ({len(chunk)}, K), got {tuple(logits.shape)}. "
+                    "Write output=function, which is given what the model returns and gives the logits."
                 )
             parts.append(logits)
         return torch.cat(parts).view(views, size, -1)
@@ -62,12 +73,31 @@ def device_of(model: Model) -> torch.device | None:
     return None
 
 
-def batch_norms_in_train_mode(model: Model) -> list[str]:
-    """Names of the batch-norm layers that would use, and update, the statistics of the batch."""
-    if not isinstance(model, nn.Module):
-        return []
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-    return [name for name, layer in model.named_modules() if isinstance(layer, kinds) and layer.training]
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+def warn_of_batch_norms(model: Model) -> None:
+    """Warn of batch-norm layers that use the statistics of the batch, so that a sample's neighbours change it."""
+    layers = [] if not isinstance(model, nn.Module) else list(model.named_modules())
+    norms = [(name, layer) for name, layer in layers if isinstance(layer, _BATCH_NORMS)]
+    training = [name for name, layer in norms if layer.training]
+    if training:
+        warnings.warn(
+            f"TestTimeAugment.model: batch-norm must be in eval mode to predict samples one by one, got "
+            f"{len(training)} layers in train mode, the first {training[0]!r}. Call model.eval() before.",
+            UserWarning,
+            stacklevel=3,
+        )
+        return
+    untracked = [name for name, layer in norms if layer.running_mean is None]
+    if untracked:
+        warnings.warn(
+            f"TestTimeAugment.model: batch-norm must have statistics to predict samples one by one, got "
+            f"{len(untracked)} layers with track_running_stats=False, the first {untracked[0]!r}: a prediction depends "
+            "on the other samples of its batch. Train with track_running_stats=True.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def check_chunk_size(chunk_size: int | None) -> None:
@@ -88,26 +118,29 @@ class Predictor:
         method: str = "mean",
         weights: ArrayLike | TTAWeights | None = None,
         chunk_size: int | None = None,
+        activation: Activation | None = "softmax",
+        output: OutputPicker = None,
     ) -> None:
         if not callable(model):
             raise TypeError(f"model: must be callable, got {type(model).__name__}. Pass a module or a function.")
         check_method(method, weighted=weights is not None)
+        check_activation(activation)
         check_chunk_size(chunk_size)
-        self._model, self._method, self._chunk_size = model, method, chunk_size
+        check_output(output)
+        if isinstance(weights, TTAWeights) and weights.activation != activation:
+            raise ValueError(
+                f"activation: must be that of the fit of the weights, {weights.activation!r}, got {activation!r}. "
+                "Fit with the activation that you predict with."
+            )
+        self._model, self._method, self._chunk_size, self._activation = model, method, chunk_size, activation
+        self._output = output
         self._temperature = weights.temperature if isinstance(weights, TTAWeights) else 1.0
         table = weights.weights if isinstance(weights, TTAWeights) else weights
         self._weights = None if table is None else check_weights(table)
 
     def predict_all(self, batches: Iterator[Batch]) -> Iterator[Prediction]:
         """Predictions, one for each batch; warns about batch-norm in train mode."""
-        training = batch_norms_in_train_mode(self._model)
-        if training:
-            warnings.warn(
-                f"TestTimeAugment.model: batch-norm must be in eval mode to predict samples one by one, got "
-                f"{len(training)} layers in train mode, the first {training[0]!r}. Call model.eval() before.",
-                UserWarning,
-                stacklevel=2,
-            )
+        warn_of_batch_norms(self._model)
         for batch in batches:
             yield self.predict(batch)
 
@@ -115,19 +148,35 @@ class Predictor:
         """The batch's merged probabilities, float32, on the model's device.
 
         Raises:
-            ValueError: If the batch is mixed, or its views do not fit the weights, or the model's output is no logits.
+            ValueError: If the batch is mixed, or its views do not fit the weights, or the model's output is no logits,
+                or a probability is NaN.
         """
-        if not isinstance(batch, Batch):
-            raise TypeError(
-                f"TestTimeAugment: needs batches of decoded images, got {type(batch).__name__}. "
-                "Put it behind .augment()."
-            )
-        targets = batch.targets
+        targets = decoded(batch, "TestTimeAugment").targets
         if batch.mix is not None or not (targets is None or isinstance(targets, torch.Tensor)):
             raise ValueError("TestTimeAugment: needs images that were not mixed, got a mixed batch. Leave mixing out.")
-        logits = view_logits(self._model, batch.images, batch.views, chunk_size=self._chunk_size)
+        logits = view_logits(self._model, batch.images, batch.views, chunk_size=self._chunk_size, output=self._output)
         with torch.no_grad():  # outside of inference mode, so that the result is an ordinary tensor
-            merged = merge(logits, self._method, weights=self._weights, temperature=self._temperature).float()
+            merged = merge(
+                logits,
+                self._method,
+                weights=self._weights,
+                temperature=self._temperature,
+                activation=self._activation,
+            ).float()
+        refuse_nan(torch.isnan(logits).any(-1).any(0) | torch.isnan(merged).any(-1), batch)
         if targets is not None:
             targets = targets.to(merged.device, non_blocking=True)
         return Prediction(merged, targets, batch.origin)
+
+
+def refuse_nan(wrong: torch.Tensor, batch: Batch) -> None:
+    """Raise ValueError with the keys of the samples of a batch that have NaN, bool (B,)."""
+    rows = torch.nonzero(wrong)[:, 0].tolist()
+    if rows:
+        keys = [batch.origin.keys[row] for row in rows]
+        shown = ", ".join(map(repr, keys[:10])) + (", …" if len(keys) > 10 else "")
+        raise ValueError(
+            f"model: its logits must be numbers, or −∞ for a class without a chance, got NaN for {len(keys)} samples "
+            f"of epoch {batch.origin.epoch}, step {batch.origin.step}: {shown}. Look for a division by zero in it, or "
+            "for float16 that overflows."
+        )

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tars import as_webdataset_reads, pairs, write_tar
+from tars import as_webdataset_reads, pairs, write_tar, write_tars
 
 from streamaug.cli import COMMANDS, main
 from streamaug.shards import ShardSet
@@ -12,11 +12,8 @@ from streamaug.shards import ShardSet
 
 @pytest.fixture
 def folder(tmp_path):
-    for number in range(3):
-        write_tar(
-            tmp_path / f"x-{number:03d}.tar", [(f"__meta{number}__", b"m"), *pairs(4 + number, start=10 * number)]
-        )
-    return tmp_path
+    listings = [[(f"__meta{number}__", b"m"), *pairs(4 + number, start=10 * number)] for number in range(3)]
+    return write_tars(tmp_path, listings, digits=3)
 
 
 def test_index_writes_what_opening_needs(folder, capsys):
@@ -90,6 +87,7 @@ def test_every_command_has_help(capsys):
         assert f"streamaug {name}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_installed_command_runs(folder):
     command = Path(sys.executable).with_name("streamaug")
     done = subprocess.run([command, "index", folder / "x-000.tar"], capture_output=True, text=True, check=False)

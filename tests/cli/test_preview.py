@@ -6,8 +6,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from conftest import write_shard
 from PIL import Image
+from shards_on_disk import write_shard
 
 from streamaug import Output, Recipe, ops
 from streamaug.cli import main
@@ -37,6 +37,7 @@ def test_the_picture_has_a_column_for_each_operation_at_each_level_and_for_each_
     assert (tiles[-1] != tiles[-2]).any()
 
 
+@pytest.mark.slow
 def test_a_recipe_with_views_shows_each_of_them(drawn, tmp_path):
     shard = write_shard(tmp_path / "x-000000.tar", drawn[:4])
     output = tmp_path / "picture.png"
@@ -47,6 +48,19 @@ def test_a_recipe_with_views_shows_each_of_them(drawn, tmp_path):
     views = [picture[HEAD:, GAP + k * (TILE + GAP) : k * (TILE + GAP) + TILE + GAP][:TILE] for k in range(1, 11)]
     assert len({view.tobytes() for view in views}) == 10
     assert np.abs(views[4][:, ::-1].astype(int) - views[9]).mean() < 3  # the centre, and its mirror image
+
+
+def test_a_choice_shows_what_it_chooses_from_and_what_cannot_stand_alone_is_left_out(drawn, tmp_path):
+    choice = ops.RandomChoice([ops.Invert(), ops.Erase(area=0.5, fill="normal")])
+    recipe = Recipe([ops.ResizeShortest(48), ops.CenterCrop(48), choice], output=Output(mean=120, std=60))
+    assert [title for title, _, _ in columns(recipe)] == ["original", "CenterCrop", "Invert", *["Erase"] * 3]
+    path, shard = tmp_path / "recipe.json", write_shard(tmp_path / "x-000000.tar", drawn[:4])
+    path.write_text(recipe.to_json())
+    output = tmp_path / "picture.png"
+    assert main(["preview", str(path), str(shard), "-o", str(output), "--rows", "1", "--times", "1"]) == 0
+    picture = np.asarray(Image.open(output))[HEAD : HEAD + TILE].astype(int)
+    original, inverted = (picture[:, GAP + k * (TILE + GAP) : k * (TILE + GAP) + TILE + GAP] for k in (0, 2))
+    assert np.abs(255 - original - inverted).max() <= 1
 
 
 def test_boxes_are_drawn(drawn, recipe_file, tmp_path):

@@ -6,40 +6,34 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
 from servers import http_proxy
-from tars import pairs, write_tar
+from tars import consecutive, write_tars
+from watching import PATIENCE, started
 
 COMMAND = Path(sys.executable).with_name("streamaug")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for number in range(3):
-        write_tar(tmp_path / f"x-{number}.tar", pairs(5, start=5 * number))
-    return tmp_path
+    return write_tars(tmp_path, consecutive([5] * 3))
 
 
 def shards_only(method, path, number):
     return "stall" if method == "GET" and path.endswith(".tar") else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["check"], ["check", "--decode"], ["index"], ["index", "--checksum"]])
-def test_ctrl_c_ends_a_command_within_seconds_while_the_server_stalls(folder, arguments):
-    with http_proxy(folder, shards_only, stall_seconds=60.0) as (proxy, base):
+def test_ctrl_c_ends_a_command_while_the_server_stalls(folder, interruptible, arguments):
+    with http_proxy(folder, shards_only) as (proxy, base):
         command = [COMMAND, *arguments, f"{base}/x-{{0..2}}.tar"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        until = time.monotonic() + 60.0
-        while proxy.faults["stall"] < 3 and time.monotonic() < until:
-            time.sleep(0.05)
-        assert proxy.faults["stall"] == 3
-        began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=30)
-        assert time.monotonic() - began < 5.0
+        with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            proxy.wait_for(lambda: proxy.faults["stall"] == 3)
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, error) == (130, "", f"streamaug {arguments[0]}: interrupted\n")
 
 
@@ -53,19 +47,20 @@ def read_to_the_end(descriptor):
     return b"".join(parts).decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "title"), [("check", "Checking"), ("index", "Indexing")])
 def test_a_bar_is_shown_on_a_terminal_and_nowhere_else(folder, command, title):
     with http_proxy(folder, shards_only, stall_seconds=0.7) as (_, base):
         arguments = [COMMAND, command, f"{base}/x-{{0..2}}.tar", "--concurrency", "1"]
         if command == "index":
             arguments += ["--output", folder / "out"]
-        plain = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+        plain = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, 80))
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=theirs, text=True)
         os.close(theirs)
         watched = read_to_the_end(ours)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=PATIENCE)
         os.close(ours)
     assert plain.stderr == ""
     assert title in watched

@@ -6,6 +6,7 @@ import tarfile
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 import streamaug as sa
@@ -67,6 +68,7 @@ def random_stack(rng):
     return [kinds[k]() for k in rng.integers(0, len(kinds), rng.integers(1, 7))]
 
 
+@pytest.mark.slow
 def test_two_hundred_random_stacks_move_dots_and_boxes_together(dots):
     rng = np.random.default_rng(11)
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
@@ -163,6 +165,19 @@ def test_mirroring_exchanges_flip_pairs(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("flip", [ops.HorizontalFlip, ops.VerticalFlip])
+@pytest.mark.parametrize(
+    "first", [ops.Resize(SIZE), ops.Resize((60, 90)), ops.RandomResizedCrop(SIZE, scale=(1, 1), ratio=(1.5, 1.5))]
+)
+def test_points_on_all_four_edges_of_the_frame_belong_to_it_whichever_way_it_is_mirrored(tmp_path, flip, first):
+    height, width = SIZE
+    points = [[0, 10], [width, 20], [30, 0], [40, height], [0, 0], [width, height], [-0.1, 5], [width + 0.1, 5]]
+    for stack in ([], [flip(probability=1.0)], [ops.HorizontalFlip(probability=1), ops.VerticalFlip(probability=1)]):
+        visible = one(tmp_path, {"keypoints": [points]}, stack, first=first).keypoints[0][0, :, 2]
+        assert visible.tolist() == [2] * 6 + [0, 0]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "operation",
     [
@@ -261,6 +276,7 @@ def test_annotations_are_of_the_image_turned_by_exif_where_the_recipe_turns_it(t
         ({"boxes": [[1, 2, 3, 4]], "labels": [1 << 63]}, "label of box 0"),
         (b"[" * 100_000, "no JSON"),
         ({"keypoints": [[[1, 2, 3, 4]]]}, "keypoints 0"),
+        ({"keypoints": [[1, 2, 2, 3, 4]]}, "keypoints 0 in one list"),
         ({"keypoints": [[[1, 2]], [[1, 2], [3, 4]]]}, "keypoints 1"),
     ],
 )
@@ -272,6 +288,52 @@ def test_a_malformed_annotation_is_a_bad_sample_that_names_key_and_box(tmp_path,
     batch = read(url, [], batch_size=4, on_bad_sample="substitute")
     assert batch.origin.is_substitute.tolist() == [False, True, False, False]
     assert all(len(boxes) == 1 for boxes in batch.boxes)
+
+
+def test_cocos_annotations_are_the_same_boxes_and_keypoints_as_lists_of_each(tmp_path):
+    points = [[[3, 4, 2], [9, 9, 1]], [[20, 30, 2], [0, 0, 0]]]
+    columns = {"boxes": [[1, 2, 31, 42], [5, 6, 50, 60]], "labels": [7, 3], "keypoints": points}
+    objects = [
+        {"bbox": [1, 2, 30, 40], "category_id": 7, "keypoints": [3, 4, 2, 9, 9, 1], "iscrowd": 0},
+        {"bbox": [5, 6, 45, 54], "category_id": 3, "keypoints": [20, 30, 2, 0, 0, 0]},
+    ]
+    url = write(tmp_path / "columns-000000.tar", [FRAME], [columns])
+    flip = [ops.HorizontalFlip(probability=1.0)]
+    expected = read(url, flip, batch_size=1, flip_pairs=((0, 1),))
+    keys = {"boxes": "bbox", "box_format": "xywh", "labels": "category_id", "flip_pairs": ((0, 1),)}
+    for name, note, more in (
+        ("list", objects, {}),
+        ("object", {"annotations": objects, "license": 1}, {"objects": "annotations"}),
+    ):
+        url = write(tmp_path / f"{name}-000000.tar", [FRAME], [note])
+        got = read(url, flip, batch_size=1, **keys, **more)
+        for each in ("boxes", "box_labels", "keypoints"):
+            assert torch.equal(getattr(got, each)[0], getattr(expected, each)[0])
+    assert expected.keypoints[0][0, 0, 2] == 1  # exchanged by the mirroring
+
+
+def test_a_malformed_box_is_left_out_and_counted_where_that_is_asked(tmp_path):
+    good, box = {"boxes": [[1, 2, 30, 40]]}, [1, 2, 30, 40]
+    note = {
+        "boxes": [[9, 9, 1, 1], box, [1, 2, 3], [2, 2, 20, 20]],
+        "labels": ["cat", "dog", "dog", "bird"],
+        "keypoints": [[1, 1, 2], [5, 6, 2], [2, 2, 2], [3, 3, 2]],
+    }
+    url = write(tmp_path / "bad-000000.tar", [FRAME] * 3, [good, note, good])
+    names = {"label_names": ("cat", "dog")}
+    with pytest.raises(sa.BadSampleError, match="box 0"):
+        read(url, [], batch_size=3, **names)
+    shards = sa.ShardSet.open(url, components=("png", "json"))
+    reader = sa.ShardReader(shards, batch_size=3, shuffle=False)
+    recipe = sa.Recipe([ops.Resize(FRAME.shape[:2])])
+    chain = reader.augment(recipe, device="cpu", annotations=sa.Annotations(on_bad_box="drop", **names))
+    with pytest.warns(UserWarning, match="3 malformed boxes"):
+        (batch,) = chain
+    assert [boxes.tolist() for boxes in batch.boxes] == [[box]] * 3
+    assert batch.box_labels[1].tolist() == [1]
+    assert batch.keypoints[1].tolist() == [[[5, 6, 2]]]
+    assert not batch.origin.is_substitute.any()
+    assert chain.dropped_boxes == 3
 
 
 def test_a_missing_component_and_several_views_are_refused(tmp_path, dots):

@@ -1,19 +1,18 @@
 """What the engine promises: pixels of the sample alone, memory that stays, bad samples replaced, batches in order."""
 
-import dataclasses
 import io
 
 import numpy as np
 import pytest
 import torch
-from augmenting import augmented, encoded_batches, png, refuse
+from augmenting import augmented, encoded_batches, png, refuse, rejected_by_dali_alone, stand_in
 from PIL import Image
 
 from streamaug import ops, recipes
 from streamaug.dali.engine import AugmentEngine
 from streamaug.errors import BadSampleError, RecipeError, TargetError
-from streamaug.ops.output import Output
-from streamaug.recipe import Recipe
+from streamaug.recipes.output import Output
+from streamaug.recipes.recipe import Recipe
 
 HEAVY = Recipe(
     [
@@ -33,6 +32,7 @@ def jpegs(drawn):
     return [jpeg for _, _, jpeg in drawn[:96]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [recipes.imagenet_train(size=48), recipes.imagenet_train(size=48, antialias=False), HEAVY],
@@ -56,6 +56,7 @@ def test_a_later_batch_never_overwrites_an_earlier_one(jpegs):
     assert all(torch.equal(images, copy) for images, copy in held)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "uint8"])
 def test_output_formats_hold_the_same_values(jpegs, dtype, channels_last):
@@ -134,40 +135,14 @@ def test_an_error_of_the_source_comes_after_the_batches_before_it(jpegs):
         next(stream)
 
 
-def _stand_in(good):
-    """A `Replace` that puts a good image in the place of bad ones, and counts."""
-    asked = []
-
-    def replace(batch, problems):
-        data, attempts = list(batch.data), np.zeros(len(batch.data), np.int64)
-        if batch.attempts is not None:
-            attempts = batch.attempts.copy()
-        for row, problem in problems.items():
-            asked.append((batch.origin.step, row, problem.reason))
-            data[row] = good
-            attempts[row] += 1
-        return dataclasses.replace(batch, data=data, attempts=attempts)
-
-    return replace, asked
-
-
-def _rejected_by_dali_alone():
-    """A JPEG whose headers and end are whole, and whose Huffman tables are not."""
-    file = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)).save(file, "JPEG")
-    data = bytearray(file.getvalue())
-    at = data.index(b"\xff\xc4")
-    data[at + 5 : at + 21] = b"\xff" * 16
-    return bytes(data)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [0, 17, 40, 95])
 @pytest.mark.parametrize("kind", ["cut off", "dali"])
 def test_a_bad_sample_is_replaced_and_nothing_else_changes(jpegs, position, kind):
-    bad = _rejected_by_dali_alone() if kind == "dali" else jpegs[position][: len(jpegs[position]) // 2]
+    bad = rejected_by_dali_alone() if kind == "dali" else jpegs[position][: len(jpegs[position]) // 2]
     broken = [bad if i == position else jpeg for i, jpeg in enumerate(jpegs)]
     expected = augmented(HEAVY, jpegs)
-    replace, asked = _stand_in(jpegs[3])
+    replace, asked = stand_in(jpegs[3])
     engine = AugmentEngine(HEAVY, device="cpu", num_threads=2, prefetch=3)
     got = torch.cat([batch.images for batch in engine.run(encoded_batches(broken, 16), replace)])
     assert [(step, row) for step, row, _ in asked] == [divmod(position, 16)]
@@ -178,7 +153,7 @@ def test_a_bad_sample_is_replaced_and_nothing_else_changes(jpegs, position, kind
 
 @pytest.mark.parametrize("kind", ["cut off", "dali"])
 def test_a_bad_sample_is_an_error_after_the_batches_before_it(jpegs, kind):
-    bad = _rejected_by_dali_alone() if kind == "dali" else b"no image"
+    bad = rejected_by_dali_alone() if kind == "dali" else b"no image"
     broken = [bad if i == 40 else jpeg for i, jpeg in enumerate(jpegs)]
     engine = AugmentEngine(HEAVY, device="cpu", num_threads=2, prefetch=3)
     stream = engine.run(encoded_batches(broken, 16), refuse)
@@ -189,8 +164,8 @@ def test_a_bad_sample_is_an_error_after_the_batches_before_it(jpegs, kind):
 
 
 def test_everything_bad_is_still_replaced(jpegs):
-    broken = [_rejected_by_dali_alone() if i % 3 == 0 else jpeg for i, jpeg in enumerate(jpegs[:24])]
-    replace, asked = _stand_in(jpegs[3])
+    broken = [rejected_by_dali_alone() if i % 3 == 0 else jpeg for i, jpeg in enumerate(jpegs[:24])]
+    replace, asked = stand_in(jpegs[3])
     engine = AugmentEngine(recipes.imagenet_train(size=32), device="cpu", num_threads=2)
     assert len(list(engine.run(encoded_batches(broken, 8), replace))) == 3
     assert len(asked) == 8
@@ -243,3 +218,20 @@ def test_images_of_every_kind_decode():
     for lossless in ("tiff", "bmp"):
         assert torch.equal(got[lossless], got["tiff"])
     assert (got["cmyk"].float() - got["tiff"].float()).abs().mean() < 40
+
+
+def test_batches_of_two_sizes_survive_a_refusal_while_both_are_under_way(jpegs):
+    def sizes(second):
+        for number, size in enumerate((32, 8, 32, 8, 32)):
+            yield next(encoded_batches(second if number == 1 else jpegs, size))
+
+    def images(second, replace):
+        engine = AugmentEngine(recipes.imagenet_train(size=32), device="cpu", num_threads=2, prefetch=3)
+        return [batch.images for batch in engine.run(sizes(second), replace)]
+
+    replace, asked = stand_in(jpegs[3])
+    expected, got = images(jpegs, replace), images([rejected_by_dali_alone(), *jpegs[1:]], replace)
+    assert len(asked) == 1
+    assert [len(batch) for batch in got] == [32, 8, 32, 8, 32]
+    assert torch.equal(got[1][1:], expected[1][1:])
+    assert all(torch.equal(got[number], expected[number]) for number in (0, 2, 3, 4))

@@ -1,21 +1,19 @@
 """Samples that are resized lying on their side: which they are, and that their pixels are the same."""
 
-import io
-
 import numpy as np
 import pytest
-from augmenting import augmented, encoded_batches, refuse
+from augmenting import augmented, encoded_batches, png, refuse
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from streamaug import ops, recipes
 from streamaug.dali import plan
-from streamaug.dali.feed import Preparer
 from streamaug.dali.layout import Layout
+from streamaug.dali.prepare import Preparer
 from streamaug.dali.sideways import sideways
-from streamaug.ops import Output
-from streamaug.recipe import Recipe
+from streamaug.recipes.output import Output
+from streamaug.recipes.recipe import Recipe
 
 
 def lies(height, width, size=(224, 224), support=1.0):
@@ -47,19 +45,19 @@ def test_what_is_turned_does_not_want_to_be_turned_again(height, width, size, su
     assert not (lies(height, width, size, support) and lies(width, height, size[::-1], support))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
 @pytest.mark.parametrize("size", [(224, 224), (97, 160), (160, 97)])
-def test_pixels_are_those_of_a_sample_that_stands(imagenet_sample, monkeypatch, interpolation, size):
-    jpegs = [jpeg for _, _, jpeg in imagenet_sample[:64]]
+def test_pixels_are_those_of_a_sample_that_stands(photos, monkeypatch, interpolation, size):
     aspect = size[1] / size[0]
     crop = ops.RandomResizedCrop(size, ratio=(0.75 * aspect, 1.33 * aspect), interpolation=interpolation)
     recipe = Recipe([crop, ops.HorizontalFlip()], Output(dtype="uint8"))
-    (batch,) = encoded_batches(jpegs, 64)
-    turned = Preparer(Layout(recipe)).prepare(batch, refuse).plan.feeds["geometry0.turned"]
+    (batch,) = encoded_batches(photos, 64)
+    turned = Preparer(Layout(recipe)).prepare(batch, refuse).plan.feeds["geometry0.transposed"]
     assert 5 < turned.sum() < 59
-    images = augmented(recipe, jpegs, batch_size=64).int()
+    images = augmented(recipe, photos, batch_size=64).int()
     monkeypatch.setattr(plan, "sideways", lambda low, *_: np.zeros(len(low), np.bool_))
-    standing = augmented(recipe, jpegs, batch_size=64).int()
+    standing = augmented(recipe, photos, batch_size=64).int()
     difference = (images - standing).abs()
     assert difference.max() <= 1
     assert (difference > 0).float().mean() < 1e-3
@@ -70,17 +68,15 @@ def test_a_whole_image_is_turned_to_the_pixel():
     """The filter is the identity down the columns, and Pillow's along the rows."""
     pixels = np.random.default_rng(0).integers(0, 256, (50, 400, 3), np.uint8)
     pixels[:, 1::2] = pixels[:, ::2]
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
     recipe = Recipe([ops.Resize((50, 200))], Output(dtype="uint8"))
     assert lies(50, 400, (50, 200))
-    image = augmented(recipe, [file.getvalue()], batch_size=1)[0].permute(1, 2, 0).numpy()
+    image = augmented(recipe, [png(pixels)], batch_size=1)[0].permute(1, 2, 0).numpy()
     expected = np.asarray(Image.fromarray(pixels).resize((200, 50), Image.Resampling.BILINEAR), np.int64)
     inner = np.s_[:, 1:-1]  # at the border the two differ by definition: one repeats pixels, one leaves them out
     assert np.abs(image[inner] - expected[inner]).max() <= 1
 
 
-def test_on_a_gpu_every_sample_stands(imagenet_sample):
-    (batch,) = encoded_batches([jpeg for _, _, jpeg in imagenet_sample[:64]], 64)
-    plan = Preparer(Layout(recipes.imagenet_train()), turns=False).prepare(batch, refuse).plan
-    assert not plan.feeds["geometry0.turned"].any()
+def test_on_a_gpu_every_sample_stands(photos):
+    (batch,) = encoded_batches(photos, 64)
+    plan = Preparer(Layout(recipes.imagenet_train(), "gpu")).prepare(batch, refuse).plan
+    assert not [name for name in plan.feeds if "transposed" in name or "enlarged" in name]

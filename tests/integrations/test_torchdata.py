@@ -3,15 +3,12 @@
 import warnings
 
 import pytest
+from reading import reader
 from torchdata.nodes import Loader, Prefetcher
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-import streamaug as sa
+from streamaug.errors import StreamaugError
 from streamaug.integrations.torchdata_nodes import StageNode
-
-
-def reader(url):
-    return sa.ShardReader(sa.ShardSet.open(url), batch_size=64, seed=3, lanes=16, window=128)
 
 
 def steps(batches):
@@ -22,7 +19,7 @@ def steps(batches):
 @pytest.mark.parametrize("taken", [1, 4])
 def test_a_node_goes_on_exactly(uneven, prefetch, taken):
     def loader():
-        node = StageNode(reader(uneven[0]))
+        node = StageNode(reader(uneven[0], batch_size=64))
         return Loader(Prefetcher(node, prefetch_factor=2) if prefetch else node)
 
     first = loader()
@@ -38,7 +35,8 @@ def test_a_node_goes_on_exactly(uneven, prefetch, taken):
 
 def test_the_stateful_loader_without_workers_goes_on_exactly(uneven):
     def loader():
-        return StatefulDataLoader(reader(uneven[0]), batch_size=None, num_workers=0, collate_fn=lambda batch: batch)
+        dataset = reader(uneven[0], batch_size=64).as_dataset()
+        return StatefulDataLoader(dataset, batch_size=None, num_workers=0, collate_fn=lambda batch: batch)
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'set_vital' is deprecated")  # torchdata calls it
@@ -49,6 +47,14 @@ def test_the_stateful_loader_without_workers_goes_on_exactly(uneven):
         third = loader()
         third.load_state_dict(second.state_dict())
         assert seen + steps(third) == full
+
+
+def test_the_stateful_loader_is_refused_a_chain_whose_state_torch_hides(uneven):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="'set_vital' is deprecated")
+        stream = iter(StatefulDataLoader(reader(uneven[0], batch_size=64), batch_size=None))
+    with pytest.raises(StreamaugError, match="as_dataset"):
+        next(stream)
 
 
 def test_only_stages_become_nodes():

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from copies import Copies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamaug import mix
-from streamaug.mix import bands, pixels
-from streamaug.mix.chains import chains
-from streamaug.mix.groups import in_groups
+from streamaug.mix import blend_cpu as bands
+from streamaug.mix import pixels
+from streamaug.mix.blend_gpu import in_groups
+from streamaug.mix.overwrite_order import chains
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.uint8)
 #: What one rounding of a value up to 255 may be off by.
@@ -51,6 +53,7 @@ def batches(draw):
     return images, partner, lam, np.array(boxes)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(batches(), st.sampled_from(("new", "out", "in place")), st.sampled_from((1, 30, 60, bands.BAND_ELEMENTS)))
 def test_any_batch_with_any_partners_is_mixed_by_the_formulas(batch, where, band_elements):
@@ -78,6 +81,17 @@ def test_the_path_of_gpus_gives_what_the_path_of_cpus_gives(batch, group):
     destination = images.clone()
     in_groups(destination, partner, lam, boxes, rows_per_group=group)
     torch.testing.assert_close(destination.double(), expected.double(), atol=TOLERANCE[images.dtype], rtol=0)
+
+
+@pytest.mark.parametrize("partner", [[1, 0, 3, 2, 5, 4, 6], [1, 2, 3, 4, 5, 6, 0]], ids=["pairs", "a ring"])
+def test_a_batch_on_another_device_takes_one_copy_that_nobody_waits_for(partner):
+    lam, boxes = np.array([0.3, 0.3, 1, 1, 1, 1, 1.0]), np.zeros((7, 4), np.int64)
+    boxes[2:6] = (1, 3, 1, 2)
+    images = torch.empty(7, 3, 4, 4, device="meta")
+    with Copies() as copies:
+        in_groups(images, np.array(partner), lam, boxes, rows_per_group=2)
+    assert copies.waits == [False]
+    assert copies.stalls == []
 
 
 @settings(max_examples=200, deadline=None)

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from augmenting import frames
+import torch
+from augmenting import augmented, frames, png
 from pictures import pictures
 from scipy import ndimage
 
-from streamaug import ops
+from streamaug import Output, Recipe, RecipeError, ops
 
 _HEIGHT, _WIDTH = 90, 150
 _WHITE = [np.full((_HEIGHT, _WIDTH, 3), 255, np.uint8)] * 80
@@ -92,6 +93,57 @@ def test_noise_fill_is_uniform_and_differs_between_samples():
 def test_constant_fill_is_the_gray_level():
     got = frames([ops.Erase(area=0.2, fill=77, probability=1.0)], _WHITE[:5])
     assert set(np.unique(got)) == {77, 255}
+
+
+def test_a_coloured_fill_is_the_colour():
+    got = frames([ops.Erase(area=0.2, fill=(250, 120, 7), probability=1.0)], _WHITE[:5])
+    hole = (got == (250, 120, 7)).all(axis=-1)
+    assert hole.mean() == pytest.approx(0.2, abs=0.02)
+    assert (got[~hole] == 255).all()
+
+
+_NORMAL = {"mean": (120.0, 110.0, 100.0), "std": (50.0, 60.0, 70.0)}
+
+
+@pytest.mark.parametrize(("dtype", "channels_last"), [("float32", False), ("float32", True), ("float16", False)])
+def test_normal_fill_is_normal_after_normalising_where_the_rectangles_are(dtype, channels_last):
+    images = [png(image) for image in pictures(32, _HEIGHT, _WIDTH)]
+    output = Output(dtype=dtype, channels_last=channels_last, **_NORMAL)
+
+    def run(fill, probability):
+        erase = ops.Erase(area=(0.2, 0.4), count=2, fill=fill, probability=probability)
+        front = [ops.Resize((_HEIGHT, _WIDTH)), ops.HorizontalFlip(), erase, ops.Invert()]
+        return augmented(Recipe(front, output=output), images)
+
+    plain, black, normal = run("normal", 0.0), run(0, 1.0), run("normal", 1.0)
+    hole = (black != plain).any(1, keepdim=True).expand_as(plain)
+    assert torch.equal(normal[~hole], plain[~hole])
+    values = normal[hole].double()
+    assert values.mean().item() == pytest.approx(0, abs=0.01)
+    assert values.std().item() == pytest.approx(1, abs=0.01)
+    assert values.abs().max() <= 4
+    colors = normal.permute(1, 0, 2, 3)[:, hole[:, 0]].double()
+    assert np.abs(np.corrcoef(colors.numpy()) - np.eye(3)).max() < 0.02
+    half = run("normal", 0.5)
+    same = (half == plain).flatten(1).all(1)
+    assert 8 < same.sum() < 24
+    assert torch.equal(half[~same], normal[~same])
+    assert half.stride() == plain.stride()
+
+
+def test_normal_fill_inside_a_choice_is_painted_last_too():
+    images = [png(image) for image in pictures(32, _HEIGHT, _WIDTH)]
+    erase = ops.Erase(area=1.0, fill="normal", probability=1.0)
+    choice = ops.RandomChoice([erase, ops.RandomChoice([ops.Invert()])])
+    got = augmented(Recipe([ops.Resize((_HEIGHT, _WIDTH)), choice], output=Output(**_NORMAL)), images)
+    erased = (got.flatten(1).std(1) - 1).abs() < 0.02
+    assert 8 < erased.sum() < 24
+
+
+def test_normal_fill_without_normalising_is_refused():
+    for output in (Output(), Output(dtype="uint8")):
+        with pytest.raises(RecipeError, match="mean and std"):
+            Recipe([ops.Resize(8), ops.RandomChoice([ops.Erase(fill="normal")])], output=output)
 
 
 def test_grid_mask_has_one_square_in_each_tile_at_any_shift():

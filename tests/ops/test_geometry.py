@@ -1,4 +1,4 @@
-"""What the pixels do is what the matrices say, and what was not selected is not touched."""
+"""Pixels move as the matrices say."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ from scipy import ndimage
 
 from streamaug import geometry, ops
 from streamaug.dali.engine import AugmentEngine
-from streamaug.dali.feed import Preparer
 from streamaug.dali.layout import Layout
-from streamaug.ops.output import Output
-from streamaug.recipe import Recipe
+from streamaug.dali.prepare import Preparer
+from streamaug.recipes.output import Output
+from streamaug.recipes.recipe import Recipe
 
 _OPERATIONS = [
     ops.HorizontalFlip(),
@@ -34,6 +34,7 @@ def disc(height, width, y, x, radius=6):
     return np.repeat((((rows - y) ** 2 + (columns - x) ** 2 <= radius**2) * np.uint8(255))[..., None], 3, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("antialias", [True, False])
 def test_a_dot_goes_where_its_point_goes_through_random_stacks(antialias):
     rng = np.random.default_rng(4)
@@ -60,16 +61,6 @@ def test_a_dot_goes_where_its_point_goes_through_random_stacks(antialias):
                 distances.append(np.hypot(center_x - x, center_y - y))
     assert len(distances) > 60
     assert max(distances) < 1.0
-
-
-@pytest.mark.parametrize("operation", _OPERATIONS, ids=lambda o: type(o).__name__)
-def test_samples_that_are_not_selected_are_bitwise_untouched(operation):
-    images = photos(48)
-    got = frames([operation], images)
-    changed = [not np.array_equal(a, b) for a, b in zip(images, got, strict=True)]
-    assert 0.2 * 48 < sum(changed) < 0.95 * 48
-    never = type(operation)(**{f: getattr(operation, f) for f in operation.__dataclass_fields__} | {"probability": 0.0})
-    assert np.array_equal(frames([never], images), images)
 
 
 def test_flips_are_exact():

@@ -33,6 +33,7 @@ def torchvision_window(rng, height, width, scale, ratio):
     return (height - h) // 2, (width - w) // 2, h, w
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("height", "width", "scale", "ratio"),
     [

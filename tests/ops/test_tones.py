@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from augmenting import frames
 from pictures import pictures
-from PIL import Image, ImageOps
-from scipy import ndimage
+from PIL import Image, ImageEnhance, ImageOps
+from scipy import ndimage, stats
 
 from streamaug import ops
 from streamaug.ops.motion_blur import line_kernels
@@ -122,6 +122,8 @@ def test_motion_blur_kernels_are_lines_of_the_asked_length():
 _NEUTRAL = {
     "solarize": ops.Solarize(threshold=256),
     "posterize": ops.Posterize(bits=8),
+    "sharpen": ops.Sharpen(factor=1),
+    "gamma": ops.Gamma(gamma=1),
     "motion_blur": ops.MotionBlur(length=1),
     "noise": ops.GaussianNoise(std=0),
     "salt": ops.SaltAndPepper(amount=0),
@@ -136,37 +138,38 @@ def test_neutral_parameters_are_bitwise_the_identity(name):
     assert (frames([_NEUTRAL[name]], _PICTURES) == np.stack(_PICTURES)).all()
 
 
-_OPERATIONS = {
-    "grayscale": ops.Grayscale(probability=0.5),
-    "solarize": ops.Solarize(threshold=(50, 200), probability=0.5),
-    "posterize": ops.Posterize(bits=(1, 5), probability=0.5),
-    "equalize": ops.Equalize(probability=0.5),
-    "motion_blur": ops.MotionBlur(length=(3, 20), probability=0.5),
-    "noise": ops.GaussianNoise(std=(0.02, 0.4), probability=0.5),
-    "salt": ops.SaltAndPepper(amount=(0.02, 0.1), probability=0.5),
-    "shot": ops.ShotNoise(scale=(10, 50), probability=0.5),
-    "jpeg": ops.JpegArtifacts(quality=(10, 100), probability=0.5),
-    "erase": ops.Erase(count=(1, 3), probability=0.5),
-    "erase_mean": ops.Erase(fill="mean", probability=0.5),
-    "erase_noise": ops.Erase(fill="noise", size=20, probability=0.5),
-    "grid_mask": ops.GridMask(ratio=(0.3, 0.6), probability=0.5),
-}
+def test_invert_is_pillows():
+    assert difference(frames([ops.Invert()], _PICTURES), pillow(ImageOps.invert)) == 0
 
 
-@pytest.mark.parametrize("name", _OPERATIONS)
-def test_an_operation_is_a_function_of_the_sample_and_leaves_the_unselected_alone(name):
-    images = pictures(64, 40, 56)
-    first = frames([_OPERATIONS[name]], images, batch_size=64, num_threads=2)
-    for batch_size, num_threads in ((1, 1), (7, 3)):
-        other = frames([_OPERATIONS[name]], images, batch_size=batch_size, num_threads=num_threads)
-        assert (other == first).all()
-    selected = np.array([uniform_first(i) < 0.5 for i in range(64)])
-    touched = (first != np.stack(images)).any(axis=(1, 2, 3))
-    assert not touched[~selected].any()
-    assert touched[selected].mean() > 0.9
+def test_auto_contrast_is_pillows_within_a_level():
+    narrow = [(image // 3 + 40).astype(np.uint8) for image in _PICTURES]
+    narrow[0][..., 1] = 90
+    want = np.stack([np.asarray(ImageOps.autocontrast(Image.fromarray(image))) for image in narrow])
+    got = frames([ops.AutoContrast()], narrow)
+    assert difference(got, want) <= 1
+    assert (got[0, ..., 1] == 90).all()
+    assert (got[1:].min((1, 2)).max(), got[1:].max((1, 2)).min()) == (0, 255)
 
 
-def uniform_first(sample):
-    from streamaug.random import Stream, uniform
+@pytest.mark.parametrize("factor", [0.0, 0.5, 2.0, 5.0])
+def test_sharpen_is_pillows_inside_the_frame(factor):
+    want = pillow(lambda image: ImageEnhance.Sharpness(image).enhance(factor))
+    got = frames([ops.Sharpen(factor=factor)], _PICTURES)
+    assert difference(got[:, 1:-1, 1:-1], want[:, 1:-1, 1:-1]) <= 1 + abs(1 - factor)
+    assert difference(got, np.stack(_PICTURES)) > 4
 
-    return uniform(5, 0, np.array([sample]), stream=Stream.OPERATIONS + 1, n=1)[0, 0]
+
+@pytest.mark.parametrize("gamma", [0.3, 1.0, 2.5])
+def test_gamma_is_the_power_of_each_level(gamma):
+    ramp = [np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)]
+    want = np.rint(255 * (np.arange(256) / 255) ** gamma).reshape(16, 16, 1)
+    assert difference(frames([ops.Gamma(gamma=gamma)], ramp, batch_size=1)[0], want) == 0
+
+
+def test_a_range_of_gamma_is_uniform_and_one_an_image():
+    gray = [np.full((8, 8, 3), 128, np.uint8)] * 600
+    got = frames([ops.Gamma(gamma=(0.5, 2.0))], gray, batch_size=64)
+    assert (got == got[:, :1, :1, :1]).all()
+    found = np.log(got[:, 0, 0, 0] / 255) / np.log(128 / 255)
+    assert stats.kstest(found, stats.uniform(0.5, 1.5).cdf).pvalue > 1e-4

@@ -5,15 +5,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+from watching import PATIENCE
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pipelines" / "detection.py"
+
+pytestmark = pytest.mark.slow
 
 
 def test_boxes_are_drawn_around_the_shapes(tmp_path):
     output = tmp_path / "picture.png"
     command = [sys.executable, str(PROGRAM), "--output", str(output), "--size", "160"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     words = done.stdout.split()
     assert words[:2] == ["128", "images,"]

@@ -1,76 +1,15 @@
 """The programs of pipelines/, run as a user runs them: real processes, real signals, real ranks."""
 
-import os
 import re
-import runpy
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from programs import MODEL, read_log, run, run_until, training, weights
 
-PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
-MODEL = ["--num-classes", "10", "--size", "32", "--device", "cpu", "--threads", "1"]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-TRAINING = ["--epochs", "2", "--print-every", "1", "--mix", "both", "--resume"]
-
-read_log = runpy.run_path(str(PIPELINES / "batch_log.py"))["read_log"]
-
-
-def start(program, *arguments, ranks=1):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
-    command = [sys.executable, *launcher, str(PIPELINES / program), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
-
-
-def run(program, *arguments, ranks=1, expect=0):
-    child = start(program, *arguments, ranks=ranks)
-    try:
-        output, _ = child.communicate(timeout=120)
-    finally:
-        child.kill()
-    assert child.returncode == expect, output
-    return output
-
-
-def run_until(line, number, program, *arguments, ranks=1):
-    """Send a signal when the program prints a line that begins so; returns the exit code and what was printed."""
-    output, sent = "", False
-    with start(program, *arguments, ranks=ranks) as child:
-        for text in child.stdout:
-            output += text
-            if text.startswith(line) and not sent:
-                child.send_signal(number)
-                sent = True
-    assert sent, output
-    return child.returncode, output
-
-
-def training(shards, folder, name, batch_size=32):
-    files = ["--checkpoint", folder / f"{name}.pt", "--log-batches", folder / name]
-    return ["imagenet_train.py", "--train", shards[0], *MODEL, *TRAINING, "--batch-size", batch_size, *files]
-
-
-def weights(output):
-    return re.search(r"weights (\w{16})", output).group(1)
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    """256 training images in 8 shards, 50 to validate in 2."""
-    folder = tmp_path_factory.mktemp("drawn")
-    return run("demo_dataset.py", folder, "--train", 256, "--val", 50).split()
-
-
-@pytest.fixture(scope="module")
-def whole(shards, tmp_path_factory):
-    """A run without a break: its folder, its log, its weights."""
-    folder = tmp_path_factory.mktemp("whole")
-    output = run(*training(shards, folder, "run"))
-    return folder, read_log(folder / "run"), weights(output)
+pytestmark = pytest.mark.slow
 
 
 def test_drawing_again_writes_the_same_bytes(shards, tmp_path):
@@ -87,8 +26,8 @@ def test_a_run_is_given_every_step_of_every_epoch_and_evaluates(shards, whole):
     assert log[0, 0] != log[1, 0]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_run_goes_on_with_the_very_next_batch(shards, whole, tmp_path, number, code):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)])
+def test_a_stopped_run_goes_on_with_the_very_next_batch(shards, whole, interruptible, tmp_path, number, code):
     _, log, end = whole
     program = training(shards, tmp_path, "run")
     returned, output = run_until("epoch 1  step 3/8", number, *program)

@@ -1,4 +1,4 @@
-"""Long lives and sudden ends: a thousand epochs leave nothing behind, Ctrl-C and errors end at once."""
+"""Long lives and sudden ends: a thousand epochs leave nothing behind, Ctrl-C and errors end a program."""
 
 import gc
 import os
@@ -7,11 +7,11 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import pytest
-from conftest import write_shard
+from shards_on_disk import write_shard
+from watching import PATIENCE, fetchers, going_on, started
 
 import streamaug as sa
 from streamaug import recipes
@@ -25,6 +25,7 @@ def descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
 def test_a_thousand_epochs_keep_memory_threads_and_descriptors_flat(drawn, tmp_path):
     path = write_shard(tmp_path / "tiny-000000.tar", drawn[:8])
     reader = sa.ShardReader(sa.ShardSet.open(str(path)), batch_size=4, lanes=4)
@@ -40,18 +41,17 @@ def test_a_thousand_epochs_keep_memory_threads_and_descriptors_flat(drawn, tmp_p
             before = resident()
             files = descriptors()
     gc.collect()
-    time.sleep(1.5)  # fetching threads end when idle
+    assert not going_on(fetchers())  # they end when idle
     assert resident() - before < 40 << 20
     assert threading.active_count() <= threads
     assert descriptors() <= files
 
 
 PROGRAM = """
-    import signal, sys, time
+    import sys
     import streamaug as sa
     from streamaug import recipes
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have a child ignore it
     reader = sa.ShardReader(sa.ShardSet.open(sys.argv[1]), batch_size=32, lanes=16, window=64)
     chain = reader.augment(recipes.imagenet_train(size=64), device="cpu").mixup(num_classes=1000)
     print("ready", flush=True)
@@ -61,32 +61,22 @@ PROGRAM = """
                 raise RuntimeError("an error of the user")
             if batch.origin.step == 1:
                 print("going", flush=True)
-            time.sleep(0.01)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "number", "code"),
     [("interrupt", signal.SIGINT, -signal.SIGINT), ("terminate", signal.SIGTERM, -signal.SIGTERM), ("error", None, 1)],
 )
-def test_programs_end_within_five_seconds_and_say_why(uneven, end, number, code):
-    child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM), uneven[0], end],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+def test_programs_end_and_say_why(uneven, interruptible, end, number, code):
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), uneven[0], end]
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout.readline() == "ready\n"
         if number is not None:
             assert child.stdout.readline() == "going\n"
             child.send_signal(number)
-        started = time.monotonic()
-        _, stderr = child.communicate(timeout=30)
-    finally:
-        child.kill()
-        child.wait()
-    assert time.monotonic() - started < 5
+        _, stderr = child.communicate(timeout=PATIENCE)
     assert child.returncode in {code, 128 + abs(code)}
     if end == "interrupt":
         assert "KeyboardInterrupt" in stderr
@@ -105,9 +95,10 @@ LEFT = """
 """
 
 
+@pytest.mark.slow
 def test_a_program_that_ends_in_the_middle_of_a_pass_ends_quietly(uneven):
     command = [sys.executable, "-c", textwrap.dedent(LEFT), uneven[0]]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
 
@@ -123,7 +114,4 @@ def test_an_error_in_the_loop_ends_the_threads_once_its_traceback_is_gone(uneven
     with pytest.raises(RuntimeError, match="of the user"):
         loop()
     gc.collect()
-    deadline = time.monotonic() + 5
-    while set(threading.enumerate()) - before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not set(threading.enumerate()) - before
+    assert not going_on(set(threading.enumerate()) - before)

@@ -31,6 +31,7 @@ def views(url, *, batch_size=25, rank=0, world_size=1, kind="five_crop"):
     return reader.augment(recipes.imagenet_tta(views=kind, size=16, resize=20), device="cpu", num_threads=1)
 
 
+@pytest.mark.slow
 def test_an_evaluation_does_not_depend_on_batch_size_or_ranks(uneven, model):
     url, listed = uneven
     whole = tta.merge_predictions(views(url).tta(model), num_samples=389)
@@ -50,7 +51,7 @@ def test_an_evaluation_does_not_depend_on_batch_size_or_ranks(uneven, model):
             tta.merge_predictions(parts[:-1], num_samples=389)
 
 
-@pytest.mark.parametrize("method", ["mean", "logit_mean", "max", "median"])
+@pytest.mark.parametrize("method", tta.METHODS)
 def test_every_merge_runs_and_chunks_change_nothing(uneven, model, method):
     url, _ = uneven
     pairs = zip(views(url), views(url).tta(model, merge=method, chunk_size=7), strict=True)
@@ -74,6 +75,37 @@ def test_weights_come_from_a_fit_a_tensor_or_a_list(uneven, model):
         torch.testing.assert_close(got, tta.merge(logits[:, :25], weights=torch.tensor(table)), atol=1e-5, rtol=1e-4)
     with pytest.raises(ValueError, match='weights: go with "mean" only'):
         views(url).tta(model, merge="max", weights=table)
+
+
+def test_output_finds_the_logits_and_files_of_ranks_make_the_whole(uneven, model, tmp_path):
+    url, _ = uneven
+    whole = tta.merge_predictions(views(url).tta(model), num_samples=389)
+    paths = [tmp_path / "rank0.npz", tmp_path / "rank1.jsonl"]
+    for rank, path in enumerate(paths):
+        chain = views(url, batch_size=32, rank=rank, world_size=2)
+        wrapped = chain.tta(lambda images: {"logits": model(images), "aux": None}, output="logits")
+        tta.write_predictions(wrapped, path)
+    merged = tta.merge_predictions(tta.read_predictions(*reversed(paths)), num_samples=389)
+    assert merged.origin.keys == whole.origin.keys
+    assert torch.equal(merged.targets, whole.targets)
+    torch.testing.assert_close(merged.probabilities, whole.probabilities, atol=1e-6, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"output: 'scores' is not in what the model returned, dict") as error:
+        next(iter(views(url).tta(lambda images: {"logits": model(images)}, output="scores")))
+    assert "TestTimeAugment failed at epoch 0, step 0" in "".join(error.value.__notes__)
+    with pytest.raises(ValueError, match="output: must be a key"):
+        views(url).tta(model, output=1.5)
+
+
+def test_collected_logits_are_fitted_on_one_half_and_reported_on_the_other(uneven, model):
+    url, _ = uneven
+    logits, targets = tta.collect_logits(model, views(url))
+    assert logits.shape == (5, 389, CLASSES)
+    assert torch.equal(targets, tta.merge_predictions(views(url).tta(model)).targets)
+    targets = targets % CLASSES
+    half, rest = (logits[:, ::2], targets[::2]), (logits[:, 1::2], targets[1::2])
+    fitted = tta.fit_tta_weights(*half, report_on=rest)
+    merged = tta.merge(rest[0].double(), weights=fitted.weights, temperature=fitted.temperature)
+    assert tta.measure(merged, rest[1]).nll == pytest.approx(fitted.report.fitted.nll)
 
 
 def test_batch_norm_in_train_mode_is_warned_about_and_left_so(uneven):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from remote_shards import NAMES
 from servers import s3_environment, seaweedfs, weed
-from tars import write_tar
+from tars import random_samples, write_tars
 
 from streamaug.storage import Storage, StorageOptions
 
@@ -13,13 +13,8 @@ from streamaug.storage import Storage, StorageOptions
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("remote")
     rng = np.random.default_rng(0)
-    for number, name in enumerate(NAMES):
-        listed = []
-        for i in range(60):
-            key = f"k{number}{i:03d}"
-            listed += [(f"{key}.jpg", rng.bytes(int(rng.integers(2000, 90_000)))), (f"{key}.cls", b"7")]
-        write_tar(folder / name, listed)
-    return folder
+    listings = [random_samples(rng, 60, (2000, 90_000), f"k{number}") for number in range(len(NAMES))]
+    return write_tars(folder, listings, digits=6)
 
 
 @pytest.fixture(scope="session")

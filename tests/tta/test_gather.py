@@ -80,6 +80,7 @@ def _rank(rank, store, results):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_both_get_the_whole(tmp_path):
     context = torch.multiprocessing.get_context("spawn")
     results = context.SimpleQueue()

@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from streamaug import mix, tta
+from streamaug import tta
 from streamaug.batch import Batch, Origin
+from streamaug.mix.mixer import Mixer
+from streamaug.mix.settings import MixSettings
+from streamaug.tta.views import Predictor
 
 SIZE, CLASSES = 6, 5
 
@@ -31,7 +34,7 @@ def model():
 @pytest.mark.parametrize("views", [1, 2, 4])
 def test_a_prediction_is_the_merge_of_the_views_for_any_chunk_size(model, views, chunk_size):
     given = batch(views)
-    prediction = tta.Predictor(model, chunk_size=chunk_size).predict(given)
+    prediction = Predictor(model, chunk_size=chunk_size).predict(given)
     with torch.no_grad():
         expected = model(given.images).view(views, SIZE, CLASSES).softmax(-1).mean(0)
     torch.testing.assert_close(prediction.probabilities, expected, atol=1e-6, rtol=1e-5)
@@ -46,15 +49,15 @@ def test_chunks_are_no_larger_than_asked(model):
         seen.append((len(images), torch.is_inference_mode_enabled()))
         return model(images)
 
-    tta.Predictor(spy).predict(batch())
+    Predictor(spy).predict(batch())
     assert seen == [(SIZE, True)] * 4
     seen.clear()
-    tta.Predictor(spy, chunk_size=10).predict(batch())
+    Predictor(spy, chunk_size=10).predict(batch())
     assert seen == [(10, True), (10, True), (4, True)]
 
 
 def test_the_result_is_an_ordinary_tensor_and_inference_mode_does_not_leak(model):
-    for prediction in tta.Predictor(model).predict_all(iter([batch()])):
+    for prediction in Predictor(model).predict_all(iter([batch()])):
         assert not torch.is_inference_mode_enabled()
         assert not prediction.probabilities.is_inference()
         prediction.probabilities.add_(0).clone().requires_grad_().sum().backward()
@@ -63,7 +66,7 @@ def test_the_result_is_an_ordinary_tensor_and_inference_mode_does_not_leak(model
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_of_the_model_stays_and_dropout_is_the_users(training):
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(48, CLASSES)).train(training)
-    list(tta.Predictor(model).predict_all(iter([batch()])))
+    list(Predictor(model).predict_all(iter([batch()])))
     assert all(layer.training == training for layer in model.modules())
 
 
@@ -72,11 +75,53 @@ def test_batch_norm_in_train_mode_is_warned_about():
     with pytest.warns(
         UserWarning, match=r"batch-norm must be in eval mode .* got 1 layers in train mode, the first '1'"
     ):
-        list(tta.Predictor(model.train()).predict_all(iter([batch(), batch()])))
+        list(Predictor(model.train()).predict_all(iter([batch(), batch()])))
     assert model.training
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        list(tta.Predictor(model.eval()).predict_all(iter([batch()])))
+        list(Predictor(model.eval()).predict_all(iter([batch()])))
+
+
+def test_batch_norm_without_statistics_of_its_own_is_warned_about():
+    layers = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.Flatten(), nn.Linear(16, CLASSES)
+    with pytest.warns(UserWarning, match=r"batch-norm must have statistics .* got 1 layers .*, the first '1'"):
+        list(Predictor(nn.Sequential(*layers).eval()).predict_all(iter([batch()])))
+
+
+def test_weights_are_used_with_the_activation_of_their_fit(model):
+    logits = tta.view_logits(model, batch().images, 4)
+    fitted = tta.fit_tta_weights(logits, batch().targets, activation="sigmoid")
+    with pytest.raises(
+        ValueError, match="activation: must be that of the fit of the weights, 'sigmoid', got 'softmax'"
+    ):
+        Predictor(model, weights=fitted)
+    prediction = Predictor(model, weights=fitted, activation="sigmoid").predict(batch())
+    expected = tta.merge(logits, weights=fitted.weights, temperature=fitted.temperature, activation="sigmoid")
+    torch.testing.assert_close(prediction.probabilities, expected)
+
+
+def test_collected_logits_are_those_of_the_views_by_position_without_padding(model):
+    first, second = batch(), batch()
+    flags = np.arange(SIZE) >= 4
+    second = dataclasses.replace(
+        second, origin=dataclasses.replace(second.origin, positions=np.arange(SIZE) + SIZE, is_padding=flags)
+    )
+    logits, targets = tta.collect_logits(model, [second, first])
+    expected = tta.view_logits(model, first.images, 4)
+    assert torch.equal(logits, torch.cat([expected, expected[:, :4]], 1))
+    assert torch.equal(targets, torch.cat([first.targets, first.targets[:4]]))
+    named, _ = tta.collect_logits(lambda images: {"logits": model(images)}, [first], chunk_size=5, output="logits")
+    torch.testing.assert_close(named, expected)
+    assert not logits.is_inference()
+
+
+def test_logits_that_cannot_be_collected_are_named(model):
+    with pytest.raises(ValueError, match=r"collect_logits.batches: there must be at least one"):
+        tta.collect_logits(model, [])
+    with pytest.raises(ValueError, match=r"collect_logits.batches: must have targets"):
+        tta.collect_logits(model, [batch(targets=None)])
+    with pytest.raises(ValueError, match="got NaN for 6 samples"):
+        tta.collect_logits(lambda images: torch.full((len(images), 3), torch.nan), [batch()])
 
 
 def test_the_images_go_to_the_device_of_the_model():
@@ -86,7 +131,7 @@ def test_the_images_go_to_the_device_of_the_model():
             return torch.zeros(len(images), CLASSES)
 
     devices = []
-    tta.Predictor(OnMeta(1, 1, device="meta"), chunk_size=8).predict(batch())
+    Predictor(OnMeta(1, 1, device="meta"), chunk_size=8).predict(batch())
     assert devices == ["meta"] * 3
 
 
@@ -94,39 +139,42 @@ def test_weights_of_a_fit_bring_their_temperature(model):
     logits = tta.view_logits(model, batch().images, 4)
     assert logits.shape == (4, SIZE, CLASSES)
     fitted = tta.fit_tta_weights(logits, batch().targets)
-    prediction = tta.Predictor(model, weights=fitted).predict(batch())
+    prediction = Predictor(model, weights=fitted).predict(batch())
     expected = tta.merge(logits, weights=fitted.weights, temperature=fitted.temperature)
     torch.testing.assert_close(prediction.probabilities, expected)
 
 
 def test_a_batch_without_targets_is_predicted(model):
-    assert tta.Predictor(model).predict(batch(targets=None)).targets is None
+    assert Predictor(model).predict(batch(targets=None)).targets is None
 
 
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        (lambda x: {"logits": x}, r"model: must return logits \(6, K\), got dict"),
+        (
+            lambda x: {"logits": x},
+            r"output: the model must return its logits as a tensor, got dict with the keys 'logits'",
+        ),
         (lambda x: x, r"model: must return logits \(6, K\), got \(6, 3, 4, 4\)"),
         (lambda x: x.flatten(1)[:3], r"model: must return logits \(6, K\), got \(3, 48\)"),
     ],
 )
 def test_a_model_that_returns_no_logits_is_named(output, message):
     with pytest.raises(ValueError, match=message):
-        tta.Predictor(output).predict(batch())
+        Predictor(output).predict(batch())
 
 
 def test_a_missing_view_is_an_error(model):
     with pytest.raises(ValueError, match="views: every image needs all of its 4 views, got 23 images"):
-        tta.Predictor(model).predict(batch(images=batch().images[:-1]))
+        Predictor(model).predict(batch(images=batch().images[:-1]))
 
 
 def test_a_mixed_batch_is_refused(model):
-    given = mix.Mixer(mix.MixSettings(stage="Mixup", num_classes=CLASSES)).mix(batch(views=1))
+    given = Mixer(MixSettings(stage="Mixup", num_classes=CLASSES)).mix(batch(views=1))
     with pytest.raises(ValueError, match="needs images that were not mixed"):
-        tta.Predictor(model).predict(given)
+        Predictor(model).predict(given)
     with pytest.raises(TypeError, match="needs batches of decoded images, got int"):
-        tta.Predictor(model).predict(3)
+        Predictor(model).predict(3)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +188,49 @@ def test_a_mixed_batch_is_refused(model):
 )
 def test_wrong_settings_are_errors_at_construction(model, options, message):
     with pytest.raises(ValueError, match=message):
-        tta.Predictor(model, **options)
+        Predictor(model, **options)
 
 
 def test_weights_for_another_number_of_views_are_named(model):
     with pytest.raises(ValueError, match=r"weights: must have shape \(4, 1\) or \(4, 5\), got \(3, 1\)"):
-        tta.Predictor(model, weights=torch.ones(3, 1)).predict(batch())
+        Predictor(model, weights=torch.ones(3, 1)).predict(batch())
+
+
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_a_model_with_one_logit_may_leave_out_the_dimension_of_classes(model, activation, flat):
+    def one(images):
+        return model(images)[:, 0] if flat else model(images)[:, :1]
+
+    given = batch()
+    prediction = Predictor(one, activation=activation).predict(given)
+    with torch.no_grad():
+        logits = model(given.images)[:, :1].view(4, SIZE, 1)
+    expected = logits.sigmoid().mean(0) if activation else logits.mean(0)
+    torch.testing.assert_close(prediction.probabilities, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", tta.METHODS)
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_nan_is_an_error_that_names_the_samples_and_no_others(model, method, activation, number):
+    def broken(images):
+        logits = model(images)
+        if len(calls) == 1:  # the second view
+            logits[3, 1] = number
+        calls.append(len(images))
+        return logits
+
+    calls = []
+    if number == torch.inf and activation != "softmax":
+        assert not torch.isnan(
+            Predictor(broken, method=method, activation=activation).predict(batch()).probabilities
+        ).any()
+        return
+    with pytest.raises(ValueError, match="got NaN for 1 samples of epoch 0, step 0: 'd'"):
+        Predictor(broken, method=method, activation=activation).predict(batch())
+
+
+def test_many_samples_with_nan_are_counted_and_the_first_named():
+    with pytest.raises(ValueError, match=r"got NaN for 6 samples .*: 'a', 'b', 'c', 'd', 'e', 'f'"):
+        Predictor(lambda images: torch.full((len(images), 3), torch.nan)).predict(batch())

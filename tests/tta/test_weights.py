@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from streamaug import tta
-from streamaug.tta import weights as fitting
+from streamaug.tta import likelihood
 
 
 def planted(views=5, samples=1200, classes=6, seed=0):
@@ -20,11 +20,11 @@ def planted(views=5, samples=1200, classes=6, seed=0):
 
 @pytest.mark.parametrize("per_class", [False, True])
 def test_the_likelihood_and_its_derivatives_are_those_of_the_merge(per_class, monkeypatch):
-    monkeypatch.setattr(fitting, "_CHUNK", 100)  # several chunks, the last one not full
+    monkeypatch.setattr(likelihood, "CHUNK", 100)  # several chunks, the last one not full
     logits, targets = planted(views=3, samples=17, classes=4)
     weights = np.random.default_rng(0).random((3, 4 if per_class else 1)) + 0.1
     temperature = 1.7
-    loss, by_weight, by_temperature = fitting._likelihood(logits, targets, weights, temperature)
+    loss, by_weight, by_temperature = likelihood.of_classes(logits, targets, weights, temperature)
 
     def reference(table, log_temperature):
         scale = float(np.exp(log_temperature))
@@ -70,6 +70,7 @@ def test_the_fit_is_found_again_to_the_bit():
     assert first.temperature == second.temperature
 
 
+@pytest.mark.slow
 def test_no_other_weights_or_temperature_nearby_are_better():
     logits, targets = planted(samples=400)
     fitted = tta.fit_tta_weights(logits, targets)

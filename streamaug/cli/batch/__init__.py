@@ -1,0 +1,5 @@
+"""`streamaug batch`: the very images that a training step was given."""
+
+from streamaug.cli.batch.command import configure, run
+
+__all__ = ["configure", "run"]

@@ -1,0 +1,105 @@
+"""`streamaug batch FILE.py:FUNCTION`: the very images that a training step was given, from the step's number alone.
+
+FUNCTION takes no argument and returns the chain that the training iterates. The command makes it once for each rank,
+computes where the step stands, and reads that batch; so step 60,000 costs what step 0 costs.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from streamaug.cli.batch.checkpoint import read_state
+from streamaug.cli.batch.page import page
+from streamaug.cli.batch.replay import RankBatch, Wanted, replay, tensors_of
+from streamaug.cli.usage import epilog
+from streamaug.cli.user_code import call_for_chain, load_function
+
+_EXAMPLES = [
+    "streamaug batch train.py:chain --epoch 11 --step 60000 --world-size 8",
+    "streamaug batch train.py:chain --state run.pt --step 60000 --world-size 8 --json",
+    "streamaug batch train.py:chain --state run.pt:loader  # the batch that follows the checkpoint",
+]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.epilog = epilog(_EXAMPLES)
+    parser.add_argument("function", metavar="FILE.py:FUNCTION", help="a function that returns the training's chain")
+    parser.add_argument("--epoch", type=int, metavar="E", help="the epoch, from 0; default: that of the state")
+    parser.add_argument("--step", type=int, metavar="K", help="the step, from 0; default: what follows the state")
+    parser.add_argument("--world-size", type=int, default=1, metavar="W", help="number of ranks (default: %(default)s)")
+    parser.add_argument("--state", metavar="FILE[:KEY]", help="a checkpoint that holds the chain's state_dict()")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="the page (default: batch.html, if it is all that is asked for)"
+    )
+    parser.add_argument("--rows", type=int, default=64, help="rows on the page (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the facts of every row as JSON")
+    parser.add_argument("--save-tensors", type=Path, metavar="FILE.pt", help="write what each rank's loop was given")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read the batch, and write the outputs that the options ask for.
+
+    Raises:
+        ValueError: If an argument makes no sense, or there is no such step.
+        StreamaugError: If the chain cannot be made, or is of another dataset than the state.
+    """
+    _check(arguments)
+    make = load_function(arguments.function)
+    state = None if arguments.state is None else read_state(arguments.state)
+    wanted = Wanted(state, arguments.epoch, arguments.step, arguments.world_size)
+    batches = list(replay(lambda: call_for_chain(make, arguments.function), wanted))
+    if arguments.save_tensors is not None:
+        torch.save([_saved(batch) for batch in batches], arguments.save_tensors)
+    output = arguments.output
+    if output is None and not arguments.json and arguments.save_tensors is None:
+        output = Path("batch.html")
+    if output is not None:
+        origin = batches[0].batch.origin
+        title = f"Epoch {origin.epoch}, step {origin.step}"
+        count = sum(len(batch.rows) for batch in batches)
+        facts = f"{count} images of {len(batches)} ranks, seed {origin.seed}. {arguments.function}."
+        output.write_text(page(title, facts, batches, arguments.rows), encoding="utf-8")
+    if arguments.json:
+        print(json.dumps(_facts(batches), ensure_ascii=False, indent=1))
+    else:
+        for path in (output, arguments.save_tensors):
+            if path is not None:
+                print(path)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.world_size < 1:
+        raise ValueError(f"--world-size: must be at least 1, got {arguments.world_size}. Write the number of ranks.")
+    if arguments.rows < 1:
+        raise ValueError(f"--rows: must be at least 1, got {arguments.rows}. Write 64.")
+    if arguments.state is None and (arguments.epoch is None or arguments.step is None):
+        raise ValueError("--epoch, --step: must both be given without --state. Write --epoch 0 --step 60000.")
+    if arguments.step is None and arguments.epoch is not None:
+        raise ValueError("--step: must be given with --epoch, got none. Write --step 0.")
+    for name, path in (("--output", arguments.output), ("--save-tensors", arguments.save_tensors)):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ValueError(f"{name}: must lie in a folder that exists, got {str(path)!r}. Make the folder first.")
+
+
+def _facts(batches: list[RankBatch]) -> dict[str, Any]:
+    origin = batches[0].batch.origin
+    rows = [row for batch in batches for row in batch.rows]
+    return {"epoch": origin.epoch, "step": origin.step, "seed": origin.seed, "world_size": len(batches), "rows": rows}
+
+
+def _saved(batch: RankBatch) -> dict[str, Any]:
+    origin = batch.batch.origin
+    return {
+        "rank": batch.rank,
+        "epoch": origin.epoch,
+        "step": origin.step,
+        "keys": list(origin.keys),
+        "positions": torch.from_numpy(origin.positions),
+        "sample_ids": torch.from_numpy(origin.sample_ids),
+        "delivered": tensors_of(batch.delivered),
+    }

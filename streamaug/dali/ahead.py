@@ -1,0 +1,78 @@
+"""A thread that prepares batches while the thread that takes them trains.
+
+In: functions without effects. Out: futures of their results. It runs nothing that a user wrote, so it is never seen:
+whoever waits for a future gets its error as if the function had been called there, and an interrupted wait leaves
+nothing half done. It belongs to one process; a fork is left a queue that nobody reads.
+"""
+
+import atexit
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_Calls = SimpleQueue[tuple[Callable[[], Any], "Future[Any]"] | None]
+
+THREAD_NAME = "streamaug-prepare"
+
+
+class Ahead:
+    """A daemon thread that runs functions one after the other; it starts with the first, and ends with its owner."""
+
+    def __init__(self) -> None:
+        self._calls: _Calls = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        # Dropped without a close, it ends the thread too, which keeps the queue alone.
+        self._end = weakref.finalize(self, self._calls.put, None)
+        _ALL.add(self)
+
+    @property
+    def thread(self) -> int | None:
+        """The thread's number; None before the first function."""
+        return None if self._thread is None else self._thread.ident
+
+    def submit(self, function: Callable[[], T]) -> "Future[T]":
+        """A future of `function()`, called on the thread."""
+        future: Future[T] = Future()
+        if self._thread is None:
+            self._thread = threading.Thread(target=_run, args=(self._calls,), name=THREAD_NAME, daemon=True)
+            self._thread.start()
+        self._calls.put((function, future))
+        return future
+
+    def close(self) -> None:
+        """End the thread and wait for it; it may be in the middle of one batch.
+
+        The thread itself may get here, when it happens to collect the garbage that an abandoned pass is. It then ends
+        after its batch.
+        """
+        self._end()
+        thread = self._thread
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join()
+
+
+_ALL: weakref.WeakSet[Ahead] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """The interpreter must not end while a thread is in the middle of DALI's or numpy's code."""
+    for ahead in list(_ALL):
+        ahead.close()
+
+
+def _run(calls: _Calls) -> None:
+    while True:
+        call = calls.get()
+        if call is None:
+            return
+        function, future = call
+        try:
+            future.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+            future.set_exception(error)
+        del call, function, future  # while it waits, it keeps no batch alive

@@ -1,0 +1,146 @@
+"""A list of images: a CSV, TSV or Parquet file that names files, and their labels where there are any.
+
+In: a path or URL. Out: a `Listing`. Names are relative to the list's folder. A Parquet file that holds the images
+themselves is `arrow`'s.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from streamaug.making.files import FileSource, sizes, stem
+from streamaug.making.listing import IMAGE_SUFFIXES, Listed, Listing, bytes_in_tar
+from streamaug.making.options import MakeOptions
+from streamaug.storage import Storage, StorageOptions
+from streamaug.storage.location import Location, shown
+
+#: Names of columns, in the order in which they are looked for, in lower case.
+IMAGE_NAMES = ("image", "img", "path", "file", "file_name", "filename", "filepath", "file_path", "image_path", "url")
+_NUMBER = re.compile("[+-]?[0-9]+")
+LABEL_NAMES = ("label", "labels", "class", "cls", "target", "fine_label", "category", "class_name", "label_name")
+
+
+def list_csv(url: str, storage: StorageOptions, options: MakeOptions) -> Listing:
+    """List the images that a CSV or TSV file names; its first line may name the columns.
+
+    Raises:
+        ValueError: If the file is no such list, or none of its images exists.
+        StorageError: If it cannot be read.
+    """
+    data = Storage(storage).read_all(url)
+    if data is None:
+        raise ValueError(f"SOURCE: must exist, got {shown(url)!r}. Check the path.")
+    try:
+        text = data.decode("utf-8-sig", "surrogateescape")
+        delimiter = "\t" if url.lower().endswith(".tsv") else ","
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
+    except csv.Error as error:
+        raise ValueError(f"SOURCE: {shown(url)} must be a list of comma-separated values, got: {error}.") from None
+    if not rows:
+        raise ValueError(f"SOURCE: {shown(url)} must name images, got an empty file. Write image,label lines.")
+    image, label, header = _columns(rows[0], url, options)
+    rows = rows[header:]
+    width = 1 + max(image, image if label is None else label)
+    short = next((number for number, row in enumerate(rows) if len(row) < width), None)
+    if short is not None:
+        raise ValueError(
+            f"SOURCE: each row of {shown(url)} must have at least {width} columns, got {rows[short]} in row "
+            f"{short + header + 1}. Complete it."
+        )
+    labels = None if label is None else [row[label].strip() for row in rows]
+    return list_files(url, [row[image].strip() for row in rows], labels, storage)
+
+
+def _columns(first: Sequence[str], url: str, options: MakeOptions) -> tuple[int, int | None, int]:
+    """The numbers of the image's and the label's column, and how many rows the header has, 0 or 1."""
+    names = [cell.strip().lower() for cell in first]
+    given = options.image_column is not None or bool(options.label_column)
+    if not given and not set(names) & set(IMAGE_NAMES):
+        if stem(first[0].strip())[1] not in IMAGE_SUFFIXES or len(first) > 2:
+            raise ValueError(
+                f"SOURCE: {shown(url)} must have a column of images, got {', '.join(first)}. Name it with "
+                "--image-column, or write image,label lines."
+            )
+        return 0, 1 if len(first) == 2 and options.label_column != "" else None, 0
+    image, label = choose_columns([cell.strip() for cell in first], url, options)
+    exact = [cell.strip() for cell in first]
+    return exact.index(image), None if label is None else exact.index(label), 1
+
+
+def choose_columns(names: Sequence[str], url: str, options: MakeOptions) -> tuple[str, str | None]:
+    """The columns of images and of labels: those that were given, else those that look like it.
+
+    Raises:
+        ValueError: If there is no such column; names those that there are.
+    """
+
+    def find(given: str | None, known: Sequence[str], option: str, *, optional: bool) -> str | None:
+        if given is not None:
+            if given in names:
+                return given
+        else:
+            by_lower = {name.lower(): name for name in reversed(names)}
+            found = next((by_lower[name] for name in known if name in by_lower), None)
+            if found is not None or optional:
+                return found
+        raise ValueError(
+            f"SOURCE: {shown(url)} must have the column {given or known[0]!r}, got {', '.join(names)}. "
+            f"Name one with {option}."
+        )
+
+    image = find(options.image_column, IMAGE_NAMES, "--image-column", optional=False)
+    if options.label_column == "" or (options.label_column is None and len(names) == 1):
+        return str(image), None
+    label = find(options.label_column, LABEL_NAMES, "--label-column ('' for none)", optional=False)
+    return str(image), label
+
+
+def list_files(url: str, names: Sequence[str], labels: Sequence[Any] | None, storage: StorageOptions) -> Listing:
+    """The listing of files that a list names.
+
+    Raises:
+        ValueError: If none of them exists.
+    """
+    path = Location.parse(url)
+    refs = [name if path.is_local or "://" in name else path.beside(name).url for name in names]
+    is_remote = any("://" in ref and not Location.parse(ref).is_local for ref in refs)
+    folder = path.path.rpartition("/")[0] if path.is_local else ""
+    source = FileSource(folder, storage, is_remote=is_remote)
+    known = sizes(source, refs)
+    if max(known) < 0:
+        raise ValueError(
+            f"SOURCE: the images that {shown(url)} names must exist, got none of {len(refs)}, "
+            f"{source.describe(refs[0])!r} first. Names are relative to the list's folder."
+        )
+    samples = [
+        Listed(stem(Location.parse(ref).path)[0], ref, bytes_in_tar(max(0, size)), label)
+        for ref, size, label in zip(refs, known, _typed(labels, len(refs)), strict=True)
+    ]
+    return Listing(source, samples)
+
+
+def _typed(labels: Sequence[Any] | None, count: int) -> Sequence[int | str | None]:
+    """Labels as numbers, if all of them are; else as names.
+
+    Raises:
+        ValueError: If they are neither.
+    """
+    if labels is None:
+        return [None] * count
+    if all(isinstance(label, str) for label in labels):
+        return [int(label) for label in labels] if all(map(_NUMBER.fullmatch, labels)) else labels
+    return whole_numbers(labels)
+
+
+def whole_numbers(labels: Sequence[Any]) -> list[int]:
+    """Labels that must be whole numbers.
+
+    Raises:
+        ValueError: If one is anything else, or missing.
+    """
+    wrong = [label for label in labels if not isinstance(label, int)]
+    if wrong:
+        raise ValueError(f"labels: must be class numbers, or names in all rows, got {wrong[0]!r}. Repair the list.")
+    return [int(label) for label in labels]

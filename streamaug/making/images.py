@@ -1,0 +1,165 @@
+"""Judging an image, and reducing one that is too large.
+
+In: the bytes of an image file. Out: the bytes to store, or why the image cannot be used. An image that is not too large
+keeps its bytes. One that is reduced keeps its format (TIFF, BMP and JPEG 2000 become PNG), its pixels as they are
+stored, and of its metadata the EXIF orientation and the colour profile; so whoever turns images by that tag turns it as
+before.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import ExifTags, Image, features
+from PIL import __version__ as pillow_version
+
+from streamaug.making.listing import Content, Unusable
+from streamaug.making.options import QUALITY
+from streamaug.samples.image_header import inspect
+
+#: First bytes of the formats that `image_header` takes, and the suffix of a component that holds them.
+_SUFFIXES = (
+    (b"\xff\xd8\xff", "jpg"),
+    (b"\x89PNG", "png"),
+    (b"RIFF", "webp"),
+    (b"II*\0", "tif"),
+    (b"MM\0*", "tif"),
+    (b"BM", "bmp"),
+    (b"\0\0\0\x0cjP", "jp2"),
+    (b"\xff\x4f\xff\x51", "jp2"),
+)
+#: What undoes an EXIF orientation: that of `ImageOps.exif_transpose`, the other way round.
+_TURNED_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+#: How JPEGs, PNGs and WebPs are written; whatever else is reduced becomes a PNG.
+_FORMATS = {"JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
+
+
+def versions() -> dict[str, str | None]:
+    """What decides the bytes of reduced images."""
+    return {"pillow": pillow_version, "jpeg": features.version("libjpeg_turbo") or features.version("jpg")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRule:
+    """The demands on images, and the changes to them.
+
+    Args:
+        max_side: Pixels of the longer side above which an image is reduced; None: none is.
+        quality: Of reduced JPEGs and WebPs.
+        decode: Decode JPEGs that are not reduced too.
+    """
+
+    max_side: int | None = None
+    quality: int = QUALITY
+    decode: bool = False
+
+    def apply(self, content: Content) -> Content | Unusable:
+        """The sample with the image to store, and its suffix.
+
+        A JPEG that is not reduced is judged by its header and end, unless `decode` is set: its decoder fills what is
+        damaged in between and reports nothing. Other formats are decoded.
+        """
+        header = inspect(content.image)
+        if isinstance(header, str):
+            return Unusable(header)
+        suffix = suffix_of(content.image)
+        if self.max_side is not None and max(header.height, header.width) > self.max_side:
+            return self._reduced(content, suffix, self.max_side)
+        if (self.decode or suffix != "jpg") and (reason := _undecodable(content.image)):
+            return Unusable(reason)
+        return content if content.suffix else content._replace(suffix=suffix)
+
+    def _reduced(self, content: Content, suffix: str, max_side: int) -> Content | Unusable:
+        header = inspect(content.image, orientation=True)
+        if isinstance(header, str):
+            return Unusable(header)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of large images and odd metadata; what matters raises
+                data, written = reduce(content.image, max_side, self.quality, header.orientation)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - Pillow's readers raise whatever their parsing meets
+            return Unusable(f"Pillow cannot reduce it: {error}")
+        return Content(data, content.suffix if content.suffix and suffix == written else written, content.others)
+
+
+def suffix_of(data: bytes) -> str:
+    """The suffix of an image that `image_header` takes, by its first bytes."""
+    return next(suffix for magic, suffix in _SUFFIXES if data.startswith(magic))
+
+
+def reduce(data: bytes, max_side: int, quality: int, orientation: int) -> tuple[bytes, str]:
+    """An image whose longer side has `max_side` pixels, by Lanczos, with that EXIF orientation, and its suffix.
+
+    JPEGs are decoded at an eighth to all of their size, at least twice the wanted one, as Pillow's `thumbnail` does.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        written = _FORMATS.get(image.format or "", "png")
+        is_converted = written == "png" and image.mode not in ("L", "LA", "RGB", "RGBA", "P")
+        profile = None if is_converted else image.info.get("icc_profile")
+        reduced = image if written == "jpg" else _resizable(image, written)  # a JPEG is best not loaded at full size
+        if image.format == "TIFF" and orientation != 1:
+            reduced = reduced.transpose(_TURNED_BACK[orientation])  # Pillow turns TIFFs as it loads them
+        reduced.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        if reduced.mode == "I":
+            reduced = reduced.convert("I;16")
+        reduced.info = {}  # or some writers would take what they like from it
+        return _encoded(reduced, written, orientation, profile, quality), written
+
+
+def _resizable(image: Image.Image, written: str) -> Image.Image:
+    """The image in a mode whose pixels can be averaged, and written in that format.
+
+    Raises:
+        ValueError: If no format means the same.
+    """
+    image.load()
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode.startswith("I;16"):
+        return image.convert("I")
+    if image.mode in ("P", "PA") or (image.has_transparency_data and image.mode not in ("LA", "RGBA")):
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode in ("CMYK", "YCbCr"):
+        return image.convert("RGB")
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise ValueError(f"pixels of mode {image.mode} cannot be kept in a {written}")
+    return image
+
+
+def _encoded(image: Image.Image, suffix: str, orientation: int, profile: bytes | None, quality: int) -> bytes:
+    options: dict[str, Any] = {"icc_profile": profile} if profile else {}
+    if orientation != 1:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        options["exif"] = exif.tobytes()
+    if suffix != "png":
+        options["quality"] = quality
+    file = io.BytesIO()
+    image.save(file, {"jpg": "JPEG", "webp": "WEBP"}.get(suffix, "PNG"), **options)
+    return file.getvalue()
+
+
+def _undecodable(data: bytes) -> str | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+    except MemoryError:
+        raise
+    except Image.DecompressionBombError:
+        return None  # `inspect` has held it to the limit of training
+    except Exception as error:  # noqa: BLE001 - Pillow's readers raise whatever their parsing meets
+        return f"Pillow cannot decode it: {error}"
+    return None

@@ -1,0 +1,95 @@
+"""The class table: which number stands for which name.
+
+In: the labels of all listings, numbers or names, and a table if one is given. Out: a number for each sample, and the
+table that is written beside the shards as `classes.json`, a list of names of which the n-th is class n.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from streamaug.making.listing import Listing
+
+#: The largest label that a reader takes, see `streamaug.samples.label`.
+MAX_LABEL = 10**18 - 1
+_KINDS = {int: "class numbers", str: "class names", type(None): "samples without a label"}
+
+
+def numbered(listings: Sequence[Listing], given: Sequence[str] | None) -> tuple[list[int | None], list[str] | None]:
+    """The class number of every sample, in the listings' order, and the table; None where there are no labels or names.
+
+    Names that no table orders are numbered in the order of their characters, as torchvision's `ImageFolder` does.
+
+    Raises:
+        ValueError: If only some samples have labels, names and numbers are mixed, tables differ, or a label does not
+            stand in its table.
+    """
+    labels = [sample.label for listing in listings for sample in listing.samples]
+    kinds = {type(label) for label in labels}
+    if len(kinds) > 1:
+        shown = " and ".join(sorted(_KINDS[kind] for kind in kinds))
+        raise ValueError(
+            f"SOURCE: labels must be of one kind in all sources, got {shown}. Label all samples, or make them apart."
+        )
+    tables = [listing.class_names for listing in listings if listing.class_names is not None]
+    if kinds == {str}:
+        return _from_names(labels, tables, given)
+    if kinds == {int}:
+        return _from_numbers(labels, tables, given)
+    return [None] * len(labels), None
+
+
+def _from_names(
+    labels: Sequence[int | str | None], tables: Iterable[Sequence[str]], given: Sequence[str] | None
+) -> tuple[list[int | None], list[str]]:
+    names = sorted({str(label) for label in labels}.union(*tables)) if given is None else list(given)
+    numbers = {name: number for number, name in enumerate(names)}
+    unknown = next((label for label in labels if label not in numbers), None)
+    if unknown is not None:
+        raise ValueError(
+            f"classes: the table must name every class of SOURCE, got none for {unknown!r} among {len(names)}. "
+            "Add it, or leave its samples out."
+        )
+    return [numbers[str(label)] for label in labels], names
+
+
+def _from_numbers(
+    labels: Sequence[int | str | None], tables: Sequence[Sequence[str]], given: Sequence[str] | None
+) -> tuple[list[int | None], list[str] | None]:
+    numbers = [int(label) for label in labels if label is not None]
+    known = tables if given is None else [*tables, given]
+    if any(list(table) != list(known[0]) for table in known):
+        raise ValueError(
+            "classes: one table must hold for all of SOURCE, got tables that differ. Make them apart, or give labels "
+            "as names."
+        )
+    table = list(known[0]) if known else None
+    limit = MAX_LABEL if table is None else len(table) - 1
+    wrong = next((number for number in numbers if not 0 <= number <= limit), None)
+    if wrong is not None:
+        raise ValueError(
+            f"labels: class numbers must be 0 to {limit}, got {wrong}. Number the classes from 0; for images without "
+            "labels leave the column out (--label-column '')."
+        )
+    return list(numbers), table
+
+
+def read_table(path: str) -> list[str]:
+    """The names of a class table: a JSON list, or one name a line.
+
+    Raises:
+        ValueError: If the file cannot be read, or is no list of different names.
+    """
+    try:
+        text = Path(path).read_text("utf-8", "surrogateescape")
+        names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"classes: must be a readable table, got {path!r}: {error}. Write one name a line.") from None
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+        raise ValueError(f"classes: must be a list of different names, got {path!r}. Write one name a line.")
+    return list(names)
+
+
+def write_table(names: Sequence[str]) -> str:
+    """The text of `classes.json`."""
+    return json.dumps(list(names), indent=0) + "\n"

@@ -1,0 +1,56 @@
+"""How far a long run is, how fast, and how long it will take: on a terminal a line that is renewed, else now and then.
+
+In: counts. Out: text on stderr. A log gets a line every 30 s, so a run that is over sooner says nothing.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+_TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 30.0
+
+
+class SampleProgress:
+    """Counts samples.
+
+    Args:
+        total: How many there are to do.
+        stream: Where to write, stderr.
+        clock: Seconds.
+    """
+
+    def __init__(self, total: int, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total, self._done = total, 0
+        self._stream, self._clock = stream, clock
+        self._is_terminal = stream.isatty()
+        self._began = self._written = clock()
+
+    def add(self, number: int) -> None:
+        """Note that so many more are done; 0 only gives the occasion to write."""
+        self._done += number
+        now = self._clock()
+        if now - self._written >= (_TERMINAL_SECONDS if self._is_terminal else _LOG_SECONDS):
+            self._written = now
+            line = self.line(now)
+            self._stream.write(f"\r{line}\x1b[K" if self._is_terminal else f"{line}\n")
+            self._stream.flush()
+
+    def line(self, now: float) -> str:
+        """The line to show at a time."""
+        rate = self._done / max(1e-9, now - self._began)
+        left = f", {duration((self._total - self._done) / rate)} left" if self._done else ""
+        return f"make-shards: {self._done:,} of {self._total:,} samples, {rate:,.0f} a second{left}"
+
+    def close(self) -> None:
+        """Clear the line on a terminal."""
+        if self._is_terminal:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "45 s", "12 min", "3 h 20 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

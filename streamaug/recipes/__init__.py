@@ -1,0 +1,6 @@
+"""What to do with an image, as frozen data: the recipe, its output and annotations, and the ready recipes."""
+
+from streamaug.recipes.imagenet import imagenet_eval, imagenet_train, imagenet_tta
+from streamaug.recipes.views import VIEWS, view_names
+
+__all__ = ["VIEWS", "imagenet_eval", "imagenet_train", "imagenet_tta", "view_names"]

@@ -1,0 +1,179 @@
+"""Which shards a source names: paths, URLs and patterns of them, folders, manifests.
+
+In: what a user writes. Out: the shards in order, each with what a manifest says of it. Relative paths become absolute
+here, so that a program may change its folder later.
+"""
+
+import glob
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from streamaug.errors import ShardError, StorageError
+from streamaug.shards import manifest
+from streamaug.shards.splits import chosen, splits_of
+from streamaug.storage.location import Location
+from streamaug.storage.parallel import in_parallel
+from streamaug.storage.storage import Storage
+
+
+class Listed(NamedTuple):
+    """A shard that a source names.
+
+    Attributes:
+        url: Where it lies.
+        entry: Its record in a manifest, None where no manifest has one.
+        manifest: That manifest, beside which an index may lie too.
+    """
+
+    url: str
+    entry: manifest.Entry | None = None
+    manifest: Location | None = None
+
+
+class _Group(NamedTuple):
+    """Shards that are named together: by a manifest, a folder or a pattern (then `by` says by which), or one by one."""
+
+    shards: list[Listed]
+    by: str | None
+
+
+def list_shards(
+    storage: Storage,
+    names: Sequence[str],
+    *,
+    split: str | None = None,
+    every_split: bool = False,
+    manifests: bool = True,
+) -> list[Listed]:
+    """The shards that names stand for, in order.
+
+    Args:
+        storage: What reads manifests.
+        names: Paths and URLs, paths with `*`, `?` and `[…]` among them; folders and manifests.
+        split: Of shards that are named together, those of this split.
+        every_split: Take those of all splits.
+        manifests: Whether to look into manifests; without, folders are listed and nothing is known of a shard.
+
+    Raises:
+        ValueError: If several splits are named together, and none is chosen.
+        StorageError: If a manifest cannot be read, or a pattern or folder matches nothing.
+        ShardError: If a manifest is malformed, or none.
+    """
+    if split is not None and not isinstance(split, str):
+        raise ValueError(f'split: must be the name of a split, got {split!r}. Write split="train".')
+    several = list(dict.fromkeys(name for name in names if _names_several(name)))
+    expanded = in_parallel(storage, partial(_named, storage, manifests), several, what="Opening")
+    groups = dict(zip(several, expanded, strict=True))
+    shards: list[Listed] = []
+    for group in _joined([groups.get(name) or _Group([Listed(name)], None) for name in names]):
+        if every_split or (group.by is None and split is None):
+            shards += group.shards
+            continue
+        urls = [shard.url for shard in group.shards]
+        splits = splits_of(urls, [shard.entry and shard.entry.split for shard in group.shards])
+        shards += [group.shards[number] for number in chosen(splits, split, group.by or "what was named")]
+    return _with_manifests(storage, shards) if manifests else shards
+
+
+def absolute(name: str) -> str:
+    """A path as it will be found from any folder, `~` filled in; a URL as it is."""
+    if "://" in name:
+        return name
+    if name.startswith("~") and not os.path.lexists(name):
+        name = os.path.expanduser(name)  # noqa: PTH111 - a name that is no user's stays as it is
+    return os.path.join(os.getcwd(), name)  # noqa: PTH109, PTH118 - `..` stays, which a link may have made
+
+
+def _names_several(name: str) -> bool:
+    """Whether a name may stand for more than one shard: for what is in a folder or manifest, or matches a pattern."""
+    try:
+        location = Location.parse(name)
+    except ValueError:  # whoever reads it says so
+        return False
+    if location.name.endswith(".json") or location.path in ("", "/") or location.path.endswith("/"):
+        return True
+    return location.is_local and (not location.name.endswith(".tar") or glob.has_magic(location.path))
+
+
+def _named(storage: Storage, manifests: bool, name: str) -> _Group:
+    """The shards that a name stands for which may be that of several."""
+    location = Location.parse(name)
+    if location.name.endswith(".json"):
+        return _of_manifest(storage, location)
+    if not location.is_local:
+        return _of_remote_folder(storage, location)
+    path = location.path
+    if glob.has_magic(path) and not os.path.lexists(path):
+        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - of strings, with odd bytes in them
+        if not matches:
+            raise StorageError(f"{location.shown}: a pattern must match a file, got no match. Check the path.")
+        return _Group([Listed(match) for match in matches], location.shown)
+    if Path(path).is_dir():
+        return _of_folder(storage, location, manifests)
+    return _Group([Listed(name)], None)
+
+
+def _of_manifest(storage: Storage, file: Location) -> _Group:
+    data = storage.read_all(file, asked_for=file)
+    entries = None if data is None else manifest.parse(data, file)
+    if entries is None:
+        raise ShardError(f"{file.shown}: must be a manifest of shards, got none. Write one with `streamaug index`.")
+    if not entries:
+        raise ShardError(f"{file.shown}: a manifest must list shards, got none. Write it with `streamaug index`.")
+    return _Group([Listed(entry.url, entry, file) for entry in entries], file.shown)
+
+
+def _of_folder(storage: Storage, folder: Location, manifests: bool) -> _Group:
+    """The shards of a local folder: those of its manifest, else all its tars by name."""
+    inside = Location.parse(f"{folder.url.rstrip('/')}/")
+    found = manifest.find(storage.read_all, inside) if manifests else None
+    if found is not None:
+        return _Group([Listed(entry.url, entry, found[0]) for entry in found[1]], folder.shown)
+    names = sorted(name for name in os.listdir(folder.path) if name.endswith(".tar"))  # noqa: PTH208 - of strings
+    if not names:
+        raise StorageError(f"{folder.shown}: a folder of shards must hold .tar files, got none. Check the path.")
+    return _Group([Listed(inside.beside(name).url) for name in names], folder.shown)
+
+
+def _of_remote_folder(storage: Storage, folder: Location) -> _Group:
+    """The shards of a folder of a store: those of its manifest."""
+    inside = folder if folder.path.endswith("/") else Location.parse(f"{folder.url.rstrip('/')}/")
+    found = manifest.find(partial(storage.read_all, asked_for=inside), inside)
+    if found is None:
+        raise StorageError(
+            f"{folder.shown}: a remote folder must hold a manifest, got none. Write one with `streamaug index`, or "
+            "name the shards."
+        )
+    return _Group([Listed(entry.url, entry, found[0]) for entry in found[1]], folder.shown)
+
+
+def _joined(groups: Sequence[_Group]) -> list[_Group]:
+    """The groups, with shards that are named one by one next to each other in one group."""
+    joined: list[_Group] = []
+    for group in groups:
+        if group.by is None and joined and joined[-1].by is None:
+            joined[-1].shards.extend(group.shards)
+        else:
+            joined.append(_Group(list(group.shards), group.by))
+    return joined
+
+
+def _with_manifests(storage: Storage, shards: Sequence[Listed]) -> list[Listed]:
+    """The shards with their records in the manifests beside them, where they have no record yet."""
+    folders: dict[str, list[str]] = {}
+    for shard in shards:
+        if shard.entry is None:
+            folders.setdefault(Location.parse(shard.url).folder, []).append(shard.url)
+
+    def of_folder(inside: Sequence[str]) -> dict[str, manifest.Entry]:
+        first = Location.parse(inside[0])
+        found = manifest.find(partial(storage.read_all, asked_for=first), first)
+        return {} if found is None else manifest.of_shards(found[1], inside)
+
+    listed: dict[str, manifest.Entry] = {}
+    for entries in in_parallel(storage, of_folder, list(folders.values()), what="Opening"):
+        listed |= entries
+    return [shard if shard.entry is not None else shard._replace(entry=listed.get(shard.url)) for shard in shards]

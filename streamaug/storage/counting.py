@@ -1,0 +1,59 @@
+"""What reading cost: requests, bytes, retries, second requests and blocks of the cache, of one `Fetcher`.
+
+In: calls where a request is sent, a piece comes, or a block is found. Out: numbers. Each thread of a fetcher counts for
+that fetcher (`counting.counts`), so two chains on one set of shards have numbers of their own; other threads' reads are
+not counted. It decides nothing.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class ReadCounts:
+    """Counts of the reads of one fetcher, since it was made.
+
+    Attributes:
+        requests: Requests sent to a store, and reads of local files.
+        bytes: Bytes that came, those asked for twice included.
+        retries: Requests that were repeated because one had failed.
+        hedges: Ranges that were asked for a second time because the first answer took long.
+        cache_hits: Blocks of the disk cache that were there.
+        cache_misses: Blocks that were not.
+        waited_ns: Nanoseconds for which the thread that takes batches waited for ranges.
+        blocked: While that thread waits: tells what for, and the thread that is to bring it; else None.
+    """
+
+    requests: int = 0
+    bytes: int = 0
+    retries: int = 0
+    hedges: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    waited_ns: int = 0
+    blocked: Callable[[], tuple[str, int | None]] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, *, requests: int = 0, received: int = 0, retries: int = 0, hits: int = 0, misses: int = 0) -> None:
+        """Count; from any thread."""
+        with self._lock:
+            self.requests += requests
+            self.bytes += received
+            self.retries += retries
+            self.cache_hits += hits
+            self.cache_misses += misses
+
+
+class _Counting(threading.local):
+    """For whom each thread reads."""
+
+    counts: ReadCounts | None = None
+
+    def add(self, *, requests: int = 0, received: int = 0, retries: int = 0, hits: int = 0, misses: int = 0) -> None:
+        """Count for this thread's fetcher, if it has one."""
+        if self.counts is not None:
+            self.counts.add(requests=requests, received=received, retries=retries, hits=hits, misses=misses)
+
+
+counting = _Counting()

@@ -1,0 +1,64 @@
+"""Web pages and messages that come in place of objects: a sign-in, a proxy's message, a "not found" with status 200.
+
+In: an answer with a whole object. Out: the same, or an error that shows the page's title or the message's type. Of what
+they say no more is shown, since it may hold a secret.
+"""
+
+import re
+from itertools import chain
+
+from streamaug.storage.location import Location
+from streamaug.storage.remote.failures import PageError
+from streamaug.storage.remote.stores import Answer
+
+HTML = ("text/html", "application/xhtml+xml")
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+
+
+#: Types of messages, besides text/*.
+_MESSAGES = ("application/json", "application/problem+json", "application/xml")
+#: Names that texts may have; all others are shards'.
+_TEXTS = frozenset({"json", "jsonl", "csv", "tsv", "txt", "idx", "crc32c", "xml", "html", "md", "yaml", "yml"})
+
+
+def is_page(data: bytes) -> bool:
+    """Whether bytes begin as a page does, and as no shard, index or manifest does."""
+    return data[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+
+
+def refuse_page(answer: Answer, *, tries: float | None = None) -> Answer:
+    """The answer, if it is no page; its first piece is waited for.
+
+    Args:
+        answer: The answer of a server that was asked for a whole object.
+        tries: How often a page may come in a row; None: as `PageError` has it.
+
+    Raises:
+        PageError: If it is a page.
+        RemoteError: If nothing could be read.
+    """
+    first = next(answer.pieces, None)
+    if first is None:
+        return answer
+    if is_page(bytes(first[:64])):
+        title = _TITLE.search(bytes(first[:4096]))
+        name = f", titled {title[1].decode('utf-8', 'replace').strip()[:60]!r}" if title else ""
+        raise PageError(f"a web page (HTML){name} came in place of the object", tries=tries)
+    return answer._replace(pieces=chain([first], answer.pieces))
+
+
+def refuse_message(location: Location, answer: Answer) -> Answer:
+    """The answer to a request for a shard, if it is no page and no other text; its first piece is waited for.
+
+    Raises:
+        PageError: If it is one.
+        RemoteError: If nothing could be read.
+    """
+    answer = refuse_page(answer)
+    is_text = answer.content_type.startswith("text/") or answer.content_type in _MESSAGES
+    if not is_text or location.name.rpartition(".")[2].lower() in _TEXTS:
+        return answer
+    first = next(answer.pieces, None)
+    if first is not None and b"\0" not in bytes(first[:512]):  # no tar begins so
+        raise PageError(f"a message ({answer.content_type}) came in place of the object")
+    return answer._replace(pieces=chain([] if first is None else [first], answer.pieces))

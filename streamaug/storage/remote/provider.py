@@ -1,0 +1,89 @@
+"""`Provider`: what distinguishes one kind of object store from another, in one file each.
+
+In: a URL behind its scheme, the base of a `Location`, the options. Out: base and path of the object, obstore's client
+for it, and its failures in words that fit. Nothing is kept, shown or logged. `providers.PROVIDERS` lists all of them.
+"""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from streamaug.storage.options import StorageOptions
+from streamaug.storage.remote.failures import RemoteError, RequestError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+#: Letters that no bucket's name has, and that obstore cannot send.
+_NOT_IN_NAMES = frozenset(' \t\r\n\x00"<>\\^`{|}%?#')
+
+
+class Provider(ABC):
+    """How the objects behind a URL scheme are named and reached."""
+
+    #: Whether names in URLs are percent-encoded and may be followed by a query, as web addresses are.
+    is_web: ClassVar[bool] = False
+
+    def split(self, scheme: str, rest: str) -> tuple[str, str]:
+        """The base and the path of an object: what is opened as a store, and the object in it.
+
+        Args:
+            scheme: The URL's scheme, in small letters.
+            rest: The URL behind "://".
+
+        Raises:
+            ValueError: If it names no store.
+        """
+        return split_host(scheme, rest)
+
+    @abstractmethod
+    def open(self, base: str, options: StorageOptions, arguments: dict[str, Any]) -> "ObjectStore":
+        """Make obstore's client of a store.
+
+        Args:
+            base: `Location.base`, as `split` gave it.
+            options: How to reach it.
+            arguments: `client_options` and `retry_config` of obstore, to be completed and passed on.
+
+        Raises:
+            RequestError: If the options or the environment do not allow it.
+        """
+
+    def explained(self, base: str, failure: RemoteError) -> RemoteError:  # noqa: ARG002
+        """A failure of one of its objects, as the provider knows it better.
+
+        Args:
+            base: `Location.base` of the object.
+            failure: What obstore's error was taken for.
+        """
+        return failure
+
+
+def split_host(scheme: str, rest: str) -> tuple[str, str]:
+    """The base and the path of a URL whose first part is the host or bucket.
+
+    Raises:
+        ValueError: If it names none.
+    """
+    host, _, path = rest.partition("/")
+    if not host:
+        raise ValueError("shards: a URL must name a host or bucket, got none. Write scheme://bucket/name.tar.")
+    return f"{scheme}://{host}", path
+
+
+def bucket_of(base: str) -> str:
+    """The bucket or container of a base.
+
+    Raises:
+        RequestError: If no bucket can have that name.
+    """
+    name = base.partition("://")[2]
+    if _NOT_IN_NAMES & set(name):
+        raise RequestError(
+            "a bucket's name must not hold blanks, line breaks or marks such as % and ?", fix="Check the URL."
+        )
+    return name
+
+
+def allow_plain_http(arguments: dict[str, Any], endpoint: str) -> None:
+    """Let obstore's client send unencrypted requests, if its endpoint is an http:// URL."""
+    arguments["client_options"]["allow_http"] = endpoint.startswith("http://")

@@ -1,0 +1,82 @@
+"""`streamaug info` says what a dataset holds, and draws a sheet of it."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from shards_on_disk import write_shards
+
+from streamaug.cli import main
+from streamaug.cli.info import histogram
+
+
+def encoded(width, height, form):
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 30, 40)).save(file, form)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    samples = [(f"s{number:03d}", number % 3, encoded(20 + number, 40, "JPEG")) for number in range(30)]
+    samples[7] = ("s007", 1, b"no image")
+    return write_shards(tmp_path_factory.mktemp("info"), "x", samples, [10, 12, 8])
+
+
+def test_counts_classes_sizes_and_what_is_unusable(url, capsys):
+    assert main(["info", url, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["shards"], facts["samples"], facts["looked_at"], facts["classes"]) == (3, 30, 30, 3)
+    assert facts["formats"] == {"JPEG": 29, "other": 1}
+    assert facts["most_frequent"] == [[0, 10], [1, 10], [2, 10]]
+    assert facts["samples_of_a_class"] == {"min": 10, "median": 10.0, "max": 10, "bins": [[10, 10, 3]]}
+    assert facts["without_label"] == 0
+    assert (facts["width"]["min"], facts["width"]["max"]) == (20, 49)
+    assert sum(count for *_, count in facts["width"]["bins"]) == 29
+    assert facts["height"]["bins"] == [[40, 40, 29]]
+    assert facts["samples_of_a_shard"]["median"] == 10
+    assert len(facts["unusable"]) == 1
+    assert facts["unusable"][0].startswith("s007: the bytes start with")
+
+
+def test_some_samples_of_all_shards_are_enough(url, capsys):
+    assert main(["info", url, "--samples", "3", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["looked_at"] == 3
+    assert facts["width"]["min"] == 20
+    assert facts["width"]["max"] == 49
+
+
+def test_the_terminal_shows_bars(url, capsys):
+    assert main(["info", url]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("3 shards, 30 samples, ")
+    assert "classes: 3; most frequent: 0 (10×), 1 (10×), 2 (10×)\n" in out
+    assert "samples of a class: median 10, 10 to 10\n" in out
+    assert "width in pixels: median 35, 20 to 49\n" in out
+    assert "█" in out
+    assert "unusable: s007" in out
+
+
+def test_the_sheet_has_a_thumbnail_for_each_sample(url, tmp_path, capsys):
+    assert main(["info", url, "--sheet", str(tmp_path / "sheet.png")]) == 0
+    assert capsys.readouterr().out.endswith("sheet.png\n")
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (4 * 128, 8 * 128, 3)
+    centres = sheet[64::128, 64::128]
+    is_red = (np.abs(centres.astype(int) - (200, 30, 40)) < 12).all(-1).ravel()
+    assert is_red.tolist() == [number not in (7, 30, 31) for number in range(32)]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], {"min": 0, "median": 0, "max": 0, "bins": []}),
+        ([5, 5], {"min": 5, "median": 5.0, "max": 5, "bins": [[5, 5, 2]]}),
+        ([1, 2, 2], {"min": 1, "median": 2.0, "max": 2, "bins": [[1, 1, 1], [2, 2, 2]]}),
+    ],
+)
+def test_a_histogram_of_few_values_has_a_bin_for_each(values, expected):
+    assert histogram(values) == expected

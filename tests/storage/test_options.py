@@ -1,0 +1,50 @@
+import pytest
+
+from streamaug.storage import StorageOptions
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("10GB", 10 * 10**9),
+        ("10 GB", 10 * 10**9),
+        ("10gb", 10 * 10**9),
+        ("10GiB", 10 * 2**30),
+        ("1.5MB", 1_500_000),
+        ("2TiB", 2 << 40),
+        ("512 kB", 512_000),
+        ("100000000B", 100_000_000),
+        (10**9, 10**9),
+        (1e9, 10**9),
+    ],
+)
+def test_bytes_may_be_text_with_a_unit(text, number):
+    options = StorageOptions(memory_limit=text, cache_limit=text, cache_min_free=text)
+    assert (options.memory_limit, options.cache_limit, options.cache_min_free) == (number,) * 3
+    assert all(type(value) is int for value in (options.memory_limit, options.cache_limit, options.cache_min_free))
+
+
+@pytest.mark.parametrize("value", ["10", "10G", "GB", "-1GB", "ten GB", "", 1.5, -1, True, None, [1]])
+def test_bytes_that_mean_nothing_plain_are_refused(value):
+    with pytest.raises(ValueError, match=r'StorageOptions\.memory_limit.*"10GB"'):
+        StorageOptions(memory_limit=value)
+
+
+@pytest.mark.parametrize("name", ["request_timeout", "deadline", "concurrency", "memory_limit"])
+@pytest.mark.parametrize("value", [0, float("nan"), "soon", True, None])
+def test_numbers_must_be_positive(name, value):
+    with pytest.raises(ValueError, match=rf"StorageOptions\.{name}"):
+        StorageOptions(**{name: value})
+
+
+def test_what_else_means_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"StorageOptions\.concurrency: must be a whole number, got 1\.5"):
+        StorageOptions(concurrency=1.5)
+    with pytest.raises(ValueError, match=r'StorageOptions\.check: must be "version" or "size", got \'etag\''):
+        StorageOptions(check="etag")
+
+
+@pytest.mark.parametrize("endpoint", ["minio:9000", "http://", "http://h:99999", "http://h h", "ftp://h", "http://h\n"])
+def test_an_endpoint_must_be_a_url(endpoint):
+    with pytest.raises(ValueError, match=r"StorageOptions\.endpoint: must be an http"):
+        StorageOptions(endpoint=endpoint)
