@@ -6,12 +6,16 @@ target. Each rank appends to a file of its own, so any number of ranks, kills an
 
 import hashlib
 import json
+import os
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
 from streamaug import Batch
 
+#: Bytes that are read at once.
+CHUNK = 1 << 16
 Row = tuple[str, str]  # digests of pixels and target
 
 
@@ -27,6 +31,27 @@ def weights_digest(model: torch.nn.Module) -> str:
     return hashlib.blake2b(digests.encode(), digest_size=8).hexdigest()
 
 
+def appending(path: Path) -> TextIO:
+    """Open a file of lines to append whole lines to; one that a kill cut off is taken away: its batch comes again."""
+    if path.exists():
+        with path.open("rb") as file:
+            size = end = file.seek(0, os.SEEK_END)
+            newline = -1
+            while newline < 0 < end:
+                start = max(0, end - CHUNK)
+                file.seek(start)
+                newline = file.read(end - start).rfind(b"\n")
+                end = start
+        if end + newline + 1 != size:
+            os.truncate(path, end + newline + 1)
+    return path.open("a", buffering=1)
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file that end."""
+    return path.read_text().split("\n")[:-1]
+
+
 class BatchLog:
     """Appends to `<folder>/rank<r>.jsonl`; with no folder it does nothing."""
 
@@ -34,7 +59,7 @@ class BatchLog:
         self._file = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = (folder / f"rank{rank}.jsonl").open("a", buffering=1)  # whole lines survive a kill
+            self._file = appending(folder / f"rank{rank}.jsonl")
 
     def write(self, batch: Batch) -> None:
         """Record one batch, as the model is given it."""
@@ -44,7 +69,7 @@ class BatchLog:
         images = [digest(image) for image in batch.images]
         targets = [digest(target) for target in batch.targets.unsqueeze(-1)]
         rows = list(zip(origin.positions.tolist(), images, targets, strict=True))
-        print(json.dumps({"epoch": origin.epoch, "step": origin.step, "rows": rows}), file=self._file)
+        self._file.write(json.dumps({"epoch": origin.epoch, "step": origin.step, "rows": rows}) + "\n")
 
 
 def read_log(folder: Path) -> dict[tuple[int, int], dict[int, Row]]:
@@ -55,7 +80,7 @@ def read_log(folder: Path) -> dict[tuple[int, int], dict[int, Row]]:
     """
     batches: dict[tuple[int, int], dict[int, Row]] = {}
     for path in sorted(folder.glob("rank*.jsonl")):
-        for line in path.read_text().splitlines():
+        for line in whole_lines(path):
             record = json.loads(line)
             step = (record["epoch"], record["step"])
             for position, image, target in record["rows"]:

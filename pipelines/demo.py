@@ -68,7 +68,8 @@ def train(
 ) -> str | None:
     """Train, or go on training; returns the digest of the final weights, None where a signal came before the end."""
     arguments = ["--train", shards, *COMMON, *f"--mix both --epochs {epochs} --lr 0.2 --min-scale 0.5".split()]
-    arguments += ["--save-every", "10", "--print-every", "8", "--checkpoint", str(folder / f"{name}.pt"), "--resume"]
+    arguments += ["--save-every", "10", "--print-every", "8", "--checkpoint", str(folder / f"{name}.pt")]
+    arguments += ["--resume", "auto", "--deterministic"]
     code, output = run("imagenet_train.py", *arguments, "--log-batches", str(folder / f"{name}-batches"), kill=kill)
     expected = {None: 0, signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 128 + signal.SIGTERM}
     must(code == expected[kill[1] if kill else None], f"imagenet_train.py ended with exit code {code}")
@@ -99,8 +100,8 @@ def main() -> int:
     started, folder = time.monotonic(), args.output
     for old in ("whole-batches", "killed-batches"):
         shutil.rmtree(folder / old, ignore_errors=True)
-    for old in ("whole.pt", "killed.pt"):
-        (folder / old).unlink(missing_ok=True)
+    for old in [*folder.glob("whole*.pt"), *folder.glob("killed*.pt")]:
+        old.unlink()
 
     say(f"1. Draw {args.images} training images in {len(CLASSES)} classes")
     train_shards, val_shards = write_demo_dataset(folder / "data", train=args.images, val=args.images // 4)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from launch import Job, argument_parser, build_model, launched, load_weights
+from launch import Job, argument_parser, launched
+from models import build_model, load_weights
 from torch import nn
 
 from streamaug import Augmenter, ShardReader, ShardSet, recipes
@@ -58,10 +59,11 @@ def main() -> int:
     parser = argument_parser(__doc__)
     parser.add_argument("--val", required=True, help="validation shards, a path or URL with braces")
     parser.add_argument("--checkpoint", required=True, help="written by imagenet_train.py")
+    parser.add_argument("--ema", action="store_true", help="the moving average of the weights, not the weights")
     args = parser.parse_args()
-    with launched(args.device) as job:
+    with launched(args.device, deterministic=args.deterministic) as job:
         model = build_model(args.model, args.num_classes, job.device)
-        load_weights(args.checkpoint, model, job.device)
+        load_weights(args.checkpoint, model, job.device, average=args.ema)
         accuracy = evaluate(model, evaluation_pipe(args, job), job)
         if job.is_first:
             print(accuracy)

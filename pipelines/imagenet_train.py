@@ -1,244 +1,256 @@
-"""Trains an image classifier on WebDataset shards, stops when told to, and goes on exactly there.
+"""Trains an image classifier on WebDataset shards for weeks: stops when told to, and goes on exactly there.
 
     python imagenet_train.py --train '/data/train-{000000..001281}.tar' --val '/data/val-{000000..000063}.tar'
-    torchrun --nproc-per-node 8 imagenet_train.py … --resume
+    torchrun --nproc-per-node 8 imagenet_train.py … --model resnet50 --bf16 --channels-last --resume auto
 
-Ctrl-C and SIGTERM finish the step under way, save the checkpoint and end. `--resume` goes on with the very next batch,
-on any number of ranks; without a checkpoint it starts anew, so a job that may be preempted always passes it.
+Ctrl-C, SIGTERM and SIGUSR1 finish the update under way, save a checkpoint and end. `--resume auto` goes on with the
+very next batch, on any number of ranks; without a checkpoint it begins, so preemptible jobs always pass it.
 
-Exit codes: 0 all epochs done; 130 (Ctrl-C) or 143 (SIGTERM) checkpoint saved, go on with --resume; 1 an error; 2 wrong
-arguments.
+Exit codes: 0 all epochs done; 130 (Ctrl-C), 143 (SIGTERM) or 138 (SIGUSR1) checkpoint saved, go on with --resume auto;
+1 an error; 2 wrong arguments.
 """
 
 import argparse
 import math
 import os
-import signal
+import platform
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from batch_log import BatchLog, weights_digest
+from checkpoints import Checkpoints
 from imagenet_eval import evaluate, evaluation_pipe
-from launch import Job, argument_parser, build_model, launched
+from launch import Job, launched
+from models import build_model, find_model
+from stopping import StopRequest
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from training_data import training_pipe
+from training_log import TrainingLog, Value
+from training_options import AUTO, arguments
 
-from streamaug import Augmenter, Batch, CutMix, Mixup, MixupOrCutMix, ShardReader, ShardSet, recipes
-
-
-def training_pipe(args: argparse.Namespace, job: Job) -> Augmenter | Mixup | CutMix | MixupOrCutMix:
-    """Shards to mixed batches: all of what this library does for training."""
-    reader = ShardReader(ShardSet.open(args.train), batch_size=args.batch_size, seed=args.seed, lanes=args.lanes)
-    recipe = recipes.imagenet_train(size=args.size, scale=(args.min_scale, 1.0), antialias=args.antialias)
-    pipe = reader.augment(recipe, device=job.loader_device, num_threads=args.threads)
-    if args.mix == "mixup":
-        return pipe.mixup(num_classes=args.num_classes, label_smoothing=args.label_smoothing)
-    if args.mix == "cutmix":
-        return pipe.cutmix(num_classes=args.num_classes, label_smoothing=args.label_smoothing)
-    if args.mix == "both":
-        return pipe.mixup_or_cutmix(num_classes=args.num_classes, label_smoothing=args.label_smoothing)
-    return pipe
+from streamaug import Augmenter, Batch
 
 
-class StopRequest:
-    """Notes Ctrl-C and SIGTERM instead of dying of them; the loop asks after each step."""
-
-    def __init__(self, job: Job) -> None:
-        self.signal = 0
-        self._job = job
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.signal = number
-
-    def agreed(self) -> bool:
-        """Whether any rank was told to stop: all ranks stop after the same step."""
-        return self._job.any(self.signal != 0)
-
-    @property
-    def exit_code(self) -> int:
-        """As a shell reports the signal; another rank's counts as SIGTERM."""
-        return 128 + (self.signal or signal.SIGTERM)
+def learning_rate(args: argparse.Namespace, done: float) -> float:
+    """Linear warm-up, then a cosine, after so many epochs: of the place in the run alone, so nothing to save."""
+    if done < args.warmup_epochs:
+        return float(args.lr * done / args.warmup_epochs)
+    progress = (done - args.warmup_epochs) / (args.epochs - args.warmup_epochs)
+    return float(args.min_lr + (args.lr - args.min_lr) * (1 + math.cos(math.pi * progress)) / 2)
 
 
-class ProgressLine:
-    """Images/s over all ranks, and the share of time that the model waited for data."""
-
-    def __init__(self, job: Job, every: int) -> None:
-        self._job, self._every = job, every
-        self._start()
-
-    def _start(self) -> None:
-        self._since, self._waited, self._images = time.perf_counter(), 0.0, 0
-
-    def timed(self, pipe: Augmenter | Mixup | CutMix | MixupOrCutMix) -> Iterator[Batch]:
-        """The batches of the pipe, with the time spent getting each."""
-        batches = iter(pipe)
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches, None)
-            if batch is None:
-                return
-            self._waited += time.perf_counter() - asked
-            self._images += len(batch.images) * self._job.world_size
-            yield batch
-
-    def step(self, batch: Batch, steps: int, loss: torch.Tensor) -> None:
-        """Print every so many steps, and after the last one of an epoch."""
-        done = batch.origin.step + 1
-        if not self._job.is_first or (done % self._every and done != steps):
-            return
-        value = loss.item()  # waits for the device, so that the time below is that of finished work
-        seconds = time.perf_counter() - self._since
-        print(
-            f"epoch {batch.origin.epoch + 1}  step {done}/{steps}  loss {value:.3f}  "
-            f"{self._images / seconds:.0f} images/s  waited for data {self._waited / seconds:.0%}",
-            flush=True,
-        )
-        self._start()
+def make_optimizer(args: argparse.Namespace, model: nn.Module) -> torch.optim.Optimizer:
+    """SGD or AdamW; biases and norms, which have one dimension or none, do not decay."""
+    weights = [weight for weight in model.parameters() if weight.dim() > 1]
+    others = [weight for weight in model.parameters() if weight.dim() <= 1]
+    groups = [{"params": weights, "weight_decay": args.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if args.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=args.lr)
+    return torch.optim.SGD(groups, lr=args.lr, momentum=0.9, nesterov=True)
 
 
 class Training:
-    """A model, its optimizer and its data, moving together; what `save` writes, `load` brings back."""
+    """A model, its average, its optimizer and its data, moving together; what `save` writes, `load` brings back.
+
+    Attributes:
+        model: The weights.
+        parallel: The same weights with gradients exchanged between ranks, where there are several.
+        step_model: What a step calls: one of these two, compiled or not.
+        average: Their moving average, if there is one.
+        evaluated: Epochs that were evaluated.
+    """
 
     def __init__(self, args: argparse.Namespace, job: Job) -> None:
         self.args, self.job = args, job
         torch.manual_seed(args.seed)
-        self.model = build_model(args.model, args.num_classes, job.device)
-        self.step_model: nn.Module = self.model
+        self.layout = torch.channels_last if args.channels_last else torch.contiguous_format
+        self.model = build_model(args.model, args.num_classes, job.device).to(memory_format=self.layout)  # type: ignore[call-overload]
+        self.average: AveragedModel | None = None
+        if args.ema is not None:
+            moving: Callable[..., None] = get_ema_multi_avg_fn(args.ema)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(self.model, multi_avg_fn=moving, use_buffers=True)
+        self.parallel: DistributedDataParallel | None = None
         if job.world_size > 1:
-            self.step_model = DistributedDataParallel(self.model, [job.device] if job.device.type == "cuda" else None)
+            self.parallel = DistributedDataParallel(self.model, [job.device] if job.device.type == "cuda" else None)
+        self.step_model: Callable[[torch.Tensor], torch.Tensor] = self.parallel or self.model
+        if args.compile:  # not dynamic: a size's code must not depend on the sizes that this process saw before it
+            self.step_model = torch.compile(self.step_model, dynamic=False, backend=args.compile)
         torch.manual_seed(args.seed + job.rank)  # dropout masks differ between ranks
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=args.lr, momentum=0.9, nesterov=True, weight_decay=args.weight_decay
-        )
+        self.optimizer = make_optimizer(args, self.model)
         self.loss = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing if args.mix == "none" else 0.0)
         self.pipe = training_pipe(args, job)
+        self.validation = evaluation_pipe(args, job) if args.val else None
+        self.checkpoints = Checkpoints(args.checkpoint, args.keep)
+        self.log = TrainingLog(job, args.log_file, args.print_every)
         self.stop = StopRequest(job)
+        self.evaluated = 0
 
-    def learning_rate(self, epoch: int, step: int) -> float:
-        """Linear warm-up over a tenth of the run, then a cosine: of the place in the run alone, so nothing to save."""
-        done = (epoch + (step + 1) / len(self.pipe)) / self.args.epochs
-        return float(self.args.lr * min(done / 0.1, (1 + math.cos(math.pi * done)) / 2))
+    def backward(self, batch: Batch, *, share: float, last: bool) -> torch.Tensor:
+        """Add a batch's gradient to those of its update; returns its loss, as a part of the update's.
 
-    def step(self, batch: Batch) -> torch.Tensor:
-        """One update; returns the loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(batch.origin.epoch, batch.origin.step)
+        Args:
+            batch: The batch.
+            share: Its part of the update, 1 over the number of batches.
+            last: Whether the update follows: only then do ranks exchange gradients.
+        """
+        together: AbstractContextManager[None] = nullcontext()
+        if self.parallel is not None and not last:
+            together = self.parallel.no_sync()
         batch = batch.to(self.job.device, non_blocking=True)
-        loss: torch.Tensor = self.loss(self.step_model(batch.images), batch.targets)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        self.optimizer.step()
+        images = batch.images.contiguous(memory_format=self.layout)
+        with together:
+            with torch.autocast(self.job.device.type, torch.bfloat16, enabled=self.args.bf16):
+                loss: torch.Tensor = self.loss(self.step_model(images), batch.targets) * share
+            torch.autograd.backward(loss)
         return loss.detach()
+
+    def update(self, rate: float) -> None:
+        """Move the weights by the gradients that were added up."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.args.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.args.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def train_epoch(self, batches: BatchLog) -> bool:
+        """Train what is left of an epoch; False if a signal ended it."""
+        self.model.train()
+        steps, every = len(self.pipe), self.args.accumulate
+        loss = torch.zeros((), device=self.job.device)
+        for batch in self.log.timed(self.pipe):
+            batches.write(batch)
+            epoch, step = batch.origin.epoch, batch.origin.step
+            first = step // every * every
+            last = min(first + every, steps) - 1
+            part = self.backward(batch, share=1 / (last + 1 - first), last=step == last)
+            loss = part if step == first else loss + part
+            if step != last:
+                continue
+            number, rate = step // every + 1, learning_rate(self.args, epoch + (step + 1) / steps)
+            self.update(rate)
+            self.log.step(batch, steps, number, loss, rate)
+            if self.stop.agreed():
+                return False
+            if self.args.save_every and number % self.args.save_every == 0:
+                self.save()
+        return True
 
     def run(self) -> int:
         """Train all epochs that are left; returns the exit code."""
-        progress, log = ProgressLine(self.job, self.args.print_every), BatchLog(self.args.log_batches, self.job.rank)
-        validation = evaluation_pipe(self.args, self.job) if self.args.val else None
-        while self.pipe.epoch < self.args.epochs:
-            self.step_model.train()
-            for batch in progress.timed(self.pipe):
-                log.write(batch)
-                loss = self.step(batch)
-                progress.step(batch, len(self.pipe), loss)
-                if self.stop.agreed():
-                    return self.stopped()
-                if self.args.save_every and (batch.origin.step + 1) % self.args.save_every == 0:
-                    self.save()
+        batches = BatchLog(self.args.log_batches, self.job.rank)
+        while True:
+            if self.validation is not None and self.evaluated < self.pipe.epoch and not self.evaluate(self.validation):
+                return self.stopped()
+            if self.pipe.epoch >= self.args.epochs:
+                digest = weights_digest(self.model)
+                self.log.event("done", f"done: {self.args.epochs} epochs, weights {digest}", {"weights": digest})
+                return 0
+            if not self.train_epoch(batches):
+                return self.stopped()
             self.save()
-            if validation is not None:
-                self.job.same_buffers(self.model)
-                accuracy = evaluate(self.model, validation, self.job, self.stop.agreed)
-                if self.stop.agreed():
-                    return self.stopped()
-                self.say(f"epoch {self.pipe.epoch} validation: {accuracy}")
-        self.say(f"done: {self.args.epochs} epochs, weights {weights_digest(self.model)}")
-        return 0
+
+    def evaluate(self, validation: Augmenter) -> bool:
+        """Evaluate the weights, and their average, in float32 as imagenet_eval.py does; False if a signal ended it."""
+        models = [("model", "validation", self.model)]
+        if self.average is not None:
+            models.append(("average", "validation of the average", self.average.module))
+        for name, label, model in models:
+            self.job.same_buffers(model)
+            accuracy = evaluate(model, validation, self.job, self.stop.agreed)
+            if self.stop.agreed():
+                return False
+            record: dict[str, Value] = {"epoch": self.pipe.epoch, "weights": name}
+            record |= {"top1": accuracy.top1, "top5": accuracy.top5, "images": accuracy.count}
+            self.log.event("validation", f"epoch {self.pipe.epoch} {label}: {accuracy}", record)
+        self.evaluated = self.pipe.epoch
+        return True
 
     def stopped(self) -> int:
         """Save because a signal asked for it; returns the exit code."""
         self.save()
-        state = self.pipe.state_dict()
-        self.say(f"stopped in epoch {state['epoch'] + 1} at position {state['position']}, saved {self.args.checkpoint}")
+        place = {key: self.pipe.state_dict()[key] for key in ("epoch", "position")}
+        where = f"in epoch {place['epoch'] + 1} at position {place['position']}"
+        self.log.event("stopped", f"stopped {where}, saved {self.args.checkpoint}", place)
         return self.stop.exit_code
 
     def save(self) -> None:
-        """Write the checkpoint: the old one or the new one is there at any moment, never half of one."""
+        """Write a checkpoint, between two updates: no gradient is under way."""
         on_cuda = self.job.device.type == "cuda"
         rng = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if on_cuda else None}
         every_rng = self.job.gather(rng)
         if self.job.is_first:
+            average = self.average
             state = {
-                "version": 1,
+                "version": 2,
                 "loader": self.pipe.state_dict(),  # the same on every rank
                 "model": self.model.state_dict(),
+                "ema": average and {"model": average.module.state_dict(), "updates": int(average.n_averaged)},
                 "optimizer": self.optimizer.state_dict(),
+                "evaluated": self.evaluated,
                 "rng": every_rng,
             }
-            temporary = self.args.checkpoint.with_suffix(".tmp")
-            with temporary.open("wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.args.checkpoint)
+            self.checkpoints.save(state)
 
-    def load(self) -> None:
-        """Go on where a checkpoint was written, on any number of ranks."""
-        state: dict[str, Any] = torch.load(self.args.checkpoint, map_location="cpu", weights_only=True)
+    def load(self, checkpoints: Checkpoints) -> None:
+        """Go on where the newest whole checkpoint was written, on any number of ranks; begin if there is none.
+
+        Raises:
+            ValueError: If ranks see different checkpoints, or this one is of an earlier version.
+        """
+        found = checkpoints.load()
+        seen = self.job.gather(None if found is None else str(found[1]))
+        if len(set(seen)) > 1:
+            raise ValueError(f"--checkpoint: all ranks must see one file, they see {seen}. Put it on a shared disk.")
+        if self.job.is_first:
+            checkpoints.set_torn_aside()
+        if found is None:
+            return
+        state, path = found
+        if state["version"] != 2:
+            raise ValueError(f"--checkpoint: must be of version 2, got {state['version']} in {path}. Begin anew.")
+        self.restore(state)
+        place = {key: state["loader"][key] for key in ("epoch", "position")}
+        where = f"in epoch {place['epoch'] + 1} at position {place['position']}"
+        self.log.event("resumed", f"resumed {where}", place | {"checkpoint": str(path)})
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Bring back what `save` wrote."""
         self.pipe.load_state_dict(state["loader"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.evaluated = state["evaluated"]
+        if self.average is not None:
+            if state["ema"] is None:
+                raise ValueError("--ema: the checkpoint must hold a moving average, it has none. Leave --ema out.")
+            self.average.module.load_state_dict(state["ema"]["model"])
+            self.average.n_averaged.fill_(state["ema"]["updates"])
         rng = state["rng"][self.job.rank % len(state["rng"])]
         torch.set_rng_state(rng["cpu"])
         if rng["cuda"] is not None and self.job.device.type == "cuda":
             torch.cuda.set_rng_state(rng["cuda"])
-        self.say(f"resumed in epoch {state['loader']['epoch'] + 1} at position {state['loader']['position']}")
-
-    def say(self, text: str) -> None:
-        """Print once, not once a rank."""
-        if self.job.is_first:
-            print(text, flush=True)
-
-
-def arguments() -> argparse.Namespace:
-    """Parse and check the command line."""
-    parser = argument_parser(__doc__)
-    parser.add_argument("--train", required=True, help="training shards, a path or URL with braces")
-    parser.add_argument("--val", help="validation shards; evaluated after each epoch")
-    parser.add_argument("--epochs", type=int, default=90)
-    parser.add_argument("--mix", choices=("none", "mixup", "cutmix", "both"), default="both")
-    parser.add_argument("--label-smoothing", type=float, default=0.1)
-    parser.add_argument("--lr", type=float, default=0.1, help="peak learning rate")
-    parser.add_argument("--weight-decay", type=float, default=5e-5)
-    parser.add_argument("--min-scale", type=float, default=0.08, help="smallest crop, as a share of the image's area")
-    parser.add_argument("--antialias", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--lanes", type=int, default=32, help="twice a multiple of every number of ranks in use")
-    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoint.pt"))
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint if it is there")
-    parser.add_argument("--save-every", type=int, default=0, help="steps between checkpoints; 0: once an epoch")
-    parser.add_argument("--print-every", type=int, default=20, help="steps between progress lines")
-    parser.add_argument("--log-batches", type=Path, help="a folder for digests of every batch, see batch_log.py")
-    args = parser.parse_args()
-    if args.checkpoint.exists() and not args.resume:
-        parser.error(f"--checkpoint: {args.checkpoint} exists. Pass --resume to go on, or name another file.")
-    return args
 
 
 def main() -> int:
     """Train; returns the exit code."""
-    args = arguments()
-    with launched(args.device) as job:
+    args = arguments(__doc__)
+    with launched(args.device, deterministic=args.deterministic) as job:
         training = Training(args, job)
-        if args.resume and args.checkpoint.exists():
-            training.load()
+        source = find_model(args.model)[1]
+        flags: dict[str, object] = {name: str(value) for name, value in vars(args).items()}
+        processes = job.gather({"host": platform.node(), "pid": os.getpid()})
+        training.log.event("begin", f"model {args.model} of {source}", {"flags": flags, "processes": processes})
+        if args.resume is not None:
+            checkpoints = training.checkpoints if args.resume == AUTO else Checkpoints(Path(args.resume))
+            training.load(checkpoints)
         return training.run()
 
 

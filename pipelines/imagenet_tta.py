@@ -9,17 +9,11 @@ views: a view that is worse than the others pulls the merge down. Correct on any
 import argparse
 
 import torch
-from launch import Job, argument_parser, build_model, launched, load_weights
+from launch import Job, argument_parser, launched
+from models import build_model, load_weights
 from torch import nn
 
 from streamaug import Augmenter, ShardReader, ShardSet, recipes, tta
-
-NAMES = {
-    "identity": ["center"],
-    "hflip": ["center", "mirrored"],
-    "five_crop": ["top left", "top right", "bottom left", "bottom right", "center"],
-}
-NAMES["ten_crop"] = [*NAMES["five_crop"], *(f"mirrored {name}" for name in NAMES["five_crop"])]
 
 
 def views_pipe(args: argparse.Namespace, job: Job) -> Augmenter:
@@ -51,13 +45,14 @@ def main() -> int:
     parser = argument_parser(__doc__)
     parser.add_argument("--val", required=True, help="validation shards, a path or URL with braces")
     parser.add_argument("--checkpoint", required=True, help="written by imagenet_train.py")
-    parser.add_argument("--views", choices=tuple(NAMES), default="ten_crop")
-    parser.add_argument("--merge", choices=("mean", "logit_mean", "max", "median"), default="mean")
+    parser.add_argument("--ema", action="store_true", help="the moving average of the weights, not the weights")
+    parser.add_argument("--views", choices=recipes.VIEWS, default="ten_crop")
+    parser.add_argument("--merge", choices=tta.METHODS, default="mean")
     args = parser.parse_args()
-    names = NAMES[args.views]
-    with launched(args.device) as job:
+    names = recipes.view_names(args.views)
+    with launched(args.device, deterministic=args.deterministic) as job:
         model = build_model(args.model, args.num_classes, job.device)
-        load_weights(args.checkpoint, model, job.device)
+        load_weights(args.checkpoint, model, job.device, average=args.ema)
         accuracies, count = evaluate_views(model, views_pipe(args, job), job, views=len(names), merge=args.merge)
         if job.is_first:
             for name, accuracy in zip([*names, f"merged ({args.merge})"], accuracies, strict=True):

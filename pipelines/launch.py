@@ -1,11 +1,10 @@
-"""What the programs here share: one process or torchrun's many, the model by name, the common arguments.
+"""What the programs here share: one process or torchrun's many, and the common arguments.
 
 `launched()` yields a `Job`: this process's rank and device, and the few things that ranks must agree on. Without
 torchrun all of them are local and cost nothing.
 """
 
 import argparse
-import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,14 +66,17 @@ class Job:
 
 
 @contextmanager
-def launched(device: str) -> Iterator[Job]:
+def launched(device: str, *, deterministic: bool = False) -> Iterator[Job]:
     """Join the other ranks if torchrun started this process, and leave them at the end.
 
     Args:
         device: "auto" (a GPU if there is one), "cpu" or "cuda".
+        deterministic: Repeat results bit for bit, at some cost of speed; else cuDNN takes its fastest algorithms.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its results with this setting only
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its results with this only
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
     chosen = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
     where = torch.device(chosen)
     if chosen == "cuda":
@@ -90,27 +92,14 @@ def launched(device: str) -> Iterator[Job]:
         dist.destroy_process_group()
 
 
-def build_model(name: str, num_classes: int, device: torch.device) -> nn.Module:
-    """Call `module:function` with num_classes, e.g. "tiny_resnet:tiny_resnet" or "torchvision.models:resnet50"."""
-    module, _, function = name.partition(":")
-    model = getattr(importlib.import_module(module), function)(num_classes=num_classes)
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"--model: must return a torch.nn.Module, got {type(model).__name__}. Check {name}.")
-    return model.to(device)
-
-
-def load_weights(path: str, model: nn.Module, device: torch.device) -> None:
-    """Load the weights of a checkpoint that imagenet_train.py wrote."""
-    model.load_state_dict(torch.load(path, map_location=device, weights_only=True)["model"])
-
-
 def argument_parser(description: str | None) -> argparse.ArgumentParser:
     """The arguments that all programs here have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tiny_resnet:tiny_resnet", help="module:function, called with num_classes=K")
+    parser.add_argument("--model", default="tiny_resnet", help="timm's or torchvision's name, or module:function")
     parser.add_argument("--num-classes", type=int, default=1000)
     parser.add_argument("--size", type=int, default=224, help="pixels of the model's square input")
     parser.add_argument("--batch-size", type=int, default=64, help="images a step on each rank")
     parser.add_argument("--threads", type=int, help="DALI's CPU threads; default: usable cores / local ranks")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--deterministic", action="store_true", help="repeat results bit for bit, somewhat slower")
     return parser

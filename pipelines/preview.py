@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from streamaug import Batch, EncodedBatch, ShardReader, ShardSet, recipes
-from streamaug.recipes import IMAGENET_MEAN, IMAGENET_STD
+from streamaug.recipes.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 TILE, GAP, MARGIN, CAPTION, TITLE = 160, 16, 136, 42, 68
 PAPER, INK, FAINT = (255, 255, 255), (28, 32, 38), (110, 118, 128)

@@ -1,0 +1,34 @@
+"""Ends a program between two steps when Ctrl-C or a scheduler asks for it, on all ranks after the same step.
+
+SIGTERM is what schedulers send to end a job and torchrun hands on to its ranks; SIGUSR1 is the notice that Slurm sends
+ahead of the end (`sbatch --signal=USR1@300`). torchrun itself dies of SIGUSR1: send it to any rank, not to torchrun.
+"""
+
+import signal
+from types import FrameType
+
+from launch import Job
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopRequest:
+    """Notes a signal instead of dying of it; the loop asks after each step."""
+
+    def __init__(self, job: Job) -> None:
+        self.signal = 0
+        self._job = job
+        for number in SIGNALS:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.signal = number
+
+    def agreed(self) -> bool:
+        """Whether any rank was told to stop: all ranks stop after the same step."""
+        return self._job.any(self.signal != 0)
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell reports the signal; another rank's counts as SIGTERM."""
+        return 128 + (self.signal or signal.SIGTERM)
