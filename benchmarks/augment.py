@@ -1,11 +1,10 @@
 """Images/s from JPEG bytes to normalised 224² tensors, against the loaders that people use, on the same shards.
 
-In: shards (default: the real images beside the checkout, about 2,000) and a virtual environment of the peers' own,
-since they need other versions than this project does:
+In: shards (default: the real images beside the checkout, about 2,000) and the peers' environments, since they need
+other versions than this project does:
 
-    python3 -m venv /elsewhere/peers && /elsewhere/peers/bin/pip install torch torchvision timm webdataset \\
-        albumentationsx opencv-python-headless spdl        # SPDL needs FFmpeg's libraries as well
-    python benchmarks/augment.py --peers /elsewhere/peers/bin/python --recipe crop_flip heavy trivial_augment
+    python benchmarks/peers/environments.py build/peers        # SPDL needs FFmpeg's libraries as well
+    python benchmarks/augment.py --peers build/peers --recipe crop_flip heavy trivial_augment
 
 Out: a table, and benchmarks/results/augment-<recipe>.json. Every peer is a process of its own, and so is streamaug.
 Each runs with as many workers or threads as cores, and with one more; the faster of the two counts. Rounds are
@@ -28,6 +27,18 @@ from webdataset.shardlists import expand_urls
 from streamaug.cli import main as streamaug
 
 PEERS = Path(__file__).resolve().parent / "peers"
+sys.path.insert(0, str(PEERS))
+
+from environments import python_of  # noqa: E402 - it lies beside the peers' programs
+
+#: Which peer's environment a program runs in.
+ENVIRONMENTS = {
+    "torchvision_pillow": "torchvision",
+    "torchvision_v2": "torchvision",
+    "timm_transforms": "timm",
+    "albumentations_cv2": "albumentationsx",
+    "spdl_threads": "spdl",
+}
 #: For each recipe: ours, and {peer: whether it runs in the peers' environment}.
 RECIPES = {
     "crop_flip": (
@@ -79,14 +90,15 @@ class Peer:
         self._process.wait()
 
 
-def compare(recipe: str, python: str | None, shards: list[str], cores: int, rounds: int) -> None:
+def compare(recipe: str, environments: Path | None, shards: list[str], cores: int, rounds: int) -> None:
     """Run all, print the ratios and write them down."""
     ours, others = RECIPES[recipe]
     programs = {name: (sys.executable, "ours", own) for name, own in ours.items()}
     for program in others:
-        interpreter = sys.executable if program == "dali_operators" else python
+        environment = ENVIRONMENTS.get(program)
+        interpreter = sys.executable if environment is None else python_of(environments, environment)
         if interpreter is None:
-            print(f"left out: {program}, for want of --peers")
+            print(f"left out: {program}, for want of an environment {environment!r} in --peers")
         else:
             programs[program] = (interpreter, program, recipe)
     peers: dict[tuple[str, int], Peer] = {}
@@ -132,7 +144,7 @@ def title(name: str, workers: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", nargs="+", choices=tuple(RECIPES), default=list(RECIPES))
-    parser.add_argument("--peers", help="the interpreter of the peers' virtual environment")
+    parser.add_argument("--peers", type=Path, help="folder of the peers' environments, or one environment for all")
     parser.add_argument("--shards", nargs="+", help="local tars with .idx files beside them")
     parser.add_argument("--images", type=int, default=2000, help="images of the default shards")
     parser.add_argument("--cores", type=int, default=2)

@@ -1,6 +1,6 @@
-"""Draws a result of benchmarks/loader.py as a picture: images/s of every round, and the ratios with their intervals.
+"""Draws results as pictures: images/s of every round, and the ratios with their intervals.
 
-python benchmarks/chart.py            # benchmarks/results/loader.json to benchmarks/results/loader.svg
+python benchmarks/chart.py            # each of CHARTS that there is, benchmarks/results/<name>.json to <name>.svg
 """
 
 import argparse
@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import RESULTS
 
+CHARTS = ("loader", "mixing", "tta")
 WIDTH, LEFT, RIGHT, ROW = 900, 310, 150, 30
 OURS, PEER, INK, FAINT = "#1668b8", "#9aa3ad", "#1c2026", "#6e7680"
 
@@ -31,7 +32,7 @@ def speeds(result: dict[str, Any], top: float) -> list[str]:
     parts = []
     for number, (name, values) in enumerate(rows.items()):
         y, median = top + ROW * (number + 0.5), statistics.median(values)
-        color = OURS if name.startswith("streamaug") else PEER
+        color = OURS if name.startswith(("streamaug", "one decode")) else PEER
         parts.append(text(LEFT - 12, y + 5, name, anchor="end"))
         parts.append(f'<rect x="{LEFT}" y="{y - 10}" width="{median * unit:.1f}" height="20" fill="{color}"/>')
         parts += [dot(LEFT + value * unit, y, 2.5, INK, 0.5) for value in values]
@@ -63,16 +64,16 @@ def draw(result: dict[str, Any]) -> str:
     first, second = 90, 90 + ROW * len(result["images_per_second"]) + 50
     height = second + ROW * 2 * len(result["ratios"]) + 40
     confidence = next(iter(result["ratios"].values()))["clock"]["confidence"]
+    cores = settings.get("cores", settings["threads"] if "threads" in settings else machine["usable_cores"])
     subtitle = (
-        f"{machine['cpu']}, {settings['cores']} cores, "
-        f"{settings['device'].upper()}, "
+        f"{machine['cpu']}, {cores} cores, {settings.get('device', 'cpu').upper()}, "
         f"batch {settings['batch_size']}, {settings['size']} pixels, {result['date'][:10]}"
     )
     load = f"Load average {machine['load_average'][0]} when it ended; each dot is a round, bars are medians."
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif">',
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
-        text(20, 30, "imagenet_train against plain DALI, images/s", size=18),
+        text(20, 30, result["question"], size=18),
         text(20, 52, subtitle, color=FAINT),
         text(20, 72, load, color=FAINT),
         *speeds(result, first),
@@ -85,13 +86,14 @@ def draw(result: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Draw the picture beside the result."""
+    """Draw the pictures beside the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--result", default="loader", help="name of the file in benchmarks/results")
-    name = parser.parse_args().result
-    path = RESULTS / f"{name}.svg"
-    path.write_text(draw(json.loads((RESULTS / f"{name}.json").read_text())))
-    print(path)
+    parser.add_argument("--result", nargs="+", default=CHARTS, help="names of files in benchmarks/results")
+    for name in parser.parse_args().result:
+        if (result := RESULTS / f"{name}.json").exists():
+            path = RESULTS / f"{name}.svg"
+            path.write_text(draw(json.loads(result.read_text())))
+            print(path)
     return 0
 
 

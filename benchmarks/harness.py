@@ -8,49 +8,41 @@ and a JSON file.
 import datetime
 import importlib.metadata
 import json
-import math
 import os
 import platform
-import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamaug.cli.bench.intervals import Interval, coverage, median_interval
+
+__all__ = [
+    "RESULTS",
+    "Interval",
+    "Sample",
+    "coverage",
+    "interleaved",
+    "median_interval",
+    "ratio",
+    "save",
+    "summary",
+    "timed",
+]
+
 RESULTS = Path(__file__).resolve().parent / "results"
-PACKAGES = ("streamaug", "nvidia-dali-cuda120", "torch", "numpy", "obstore", "webdataset", "pillow")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A median with a distribution-free interval: two order statistics, and the chance that they enclose the median."""
-
-    median: float
-    low: float
-    high: float
-    confidence: float
-
-    def __str__(self) -> str:
-        return f"{self.median:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.confidence:.1%})"
-
-
-def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The narrowest symmetric pair of order statistics with at least that coverage, else the extremes and theirs.
-
-    Coverage of the k-th smallest and k-th largest of n: 1 - 2·P(Binomial(n, 1/2) < k).
-    """
-    ordered, n = sorted(values), len(values)
-    best = 1
-    for k in range(1, n // 2 + 1):
-        if coverage(n, k) >= confidence:
-            best = k
-    return Interval(statistics.median(ordered), ordered[best - 1], ordered[n - best], coverage(n, best))
-
-
-def coverage(n: int, k: int) -> float:
-    """The chance that the k-th smallest and k-th largest of n values enclose the median of their distribution."""
-    return 1 - 2 * sum(math.comb(n, i) for i in range(k)) / 2**n
+PACKAGES = (
+    "streamaug",
+    "nvidia-dali-cuda120",
+    "torch",
+    "numpy",
+    "obstore",
+    "webdataset",
+    "pillow",
+    "timm",
+    "torchvision",
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +51,11 @@ class Sample:
 
     images_per_second: float
     cpu_ms: float
+
+
+def summary(interval: Interval) -> dict[str, float]:
+    """An interval as JSON."""
+    return {"median": interval.median, "low": interval.low, "high": interval.high, "confidence": interval.confidence}
 
 
 def timed(work: Callable[[], int]) -> Sample:
@@ -98,10 +95,10 @@ def circumstances() -> dict[str, object]:
     model = next(
         (line.split(":")[1].strip() for line in cpuinfo() if line.startswith("model name")), platform.machine()
     )
-    versions = {name: version(name) for name in PACKAGES}
+    versions = {name: found for name in PACKAGES if (found := version(name)) is not None}
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(shown, sys.argv[1:])]),
         "machine": {
             "cpu": model,
             "usable_cores": len(os.sched_getaffinity(0)),
@@ -111,6 +108,11 @@ def circumstances() -> dict[str, object]:
         },
         "versions": versions,
     }
+
+
+def shown(argument: str) -> str:
+    """An argument as a result names it: of an absolute path, which is this machine's own, the name alone."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def cpuinfo() -> list[str]:
@@ -131,5 +133,7 @@ def save(name: str, result: Mapping[str, object]) -> Path:
     """Write benchmarks/results/<name>.json with the circumstances."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({**circumstances(), **result}, indent=2) + "\n")
+    unfinished = path.with_suffix(".json.tmp")
+    unfinished.write_text(json.dumps({**circumstances(), **result}, indent=2) + "\n")
+    unfinished.replace(path)  # a result that took hours is never half written
     return path

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 import webdataset
-from harness import Interval, interleaved, ratio, save, timed
+from harness import interleaved, ratio, save, summary, timed
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 from nvidia.dali.plugin.pytorch import DALIGenericIterator
@@ -30,7 +30,7 @@ from webdataset.shardlists import expand_urls
 
 from streamaug import Augmenter, ShardReader, ShardSet, recipes
 from streamaug.cli import main as streamaug
-from streamaug.recipes import IMAGENET_MEAN, IMAGENET_STD
+from streamaug.recipes.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "imagenet-sample"
@@ -190,11 +190,6 @@ def fastest_peer(paths: list[str], arguments: argparse.Namespace) -> tuple[Confi
             speeds[configuration].append(timed(work).images_per_second)
     medians = {configuration: statistics.median(values) for configuration, values in speeds.items()}
     return max(medians, key=lambda each: medians[each]), {name_of(each): value for each, value in medians.items()}
-
-
-def summary(interval: Interval) -> dict[str, float]:
-    """An interval as JSON."""
-    return {"median": interval.median, "low": interval.low, "high": interval.high, "confidence": interval.confidence}
 
 
 def measure(shards: str, arguments: argparse.Namespace) -> dict[str, object]:

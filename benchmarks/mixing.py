@@ -1,27 +1,35 @@
 """How long it takes to mix a batch, against timm and torchvision and against a plain copy of the batch.
 
-In: nothing; images are random numbers. Out: a table, and with --json a file. All rows are measured in turn, round after
-round, so that a slower minute of the machine meets all of them. A copy reads and writes the batch once, which is the
-least that mixing in place can cost. Peers that are not installed are left out, by name. --busy runs processes that
-compute all the time beside it, as a loader does.
+In: nothing; images are random numbers. Out: a table, and benchmarks/results/mixing.json. All rows are measured in turn,
+round after round, so that a slower minute of the machine meets all of them; ratios are taken within a round. A copy
+reads and writes the batch once, which is the least that mixing in place can cost. --busy runs processes that compute
+all the time beside it, as a loader does.
 
-    python benchmarks/mixing.py --batch-size 128 --rounds 21 --busy 2
+Peers that are not installed are left out, by name; they run in this process, on this project's torch:
+
+    pip install --no-deps --target build/mixing torchvision==0.28.0 timm==1.0.31
+    PYTHONPATH=build/mixing python benchmarks/mixing.py --batch-size 64 --rounds 21
+
+timm's file of mixing is loaded by itself, since the package imports torchvision and more. torchvision's own operators
+are linked with CUDA in its wheels and do not load beside torch's CPU build; mixing needs none of them, so the two that
+its import asks for by name are declared here, and have no kernel.
 """
 
 import argparse
-import json
+import importlib.util
 import multiprocessing
-import platform
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
+from harness import Sample, interleaved, median_interval, ratio, save, summary
 
-from streamaug import mix
 from streamaug.batch import Batch, Origin
+from streamaug.mix.mixer import Mixer
+from streamaug.mix.settings import MixSettings
 
 CLASSES = 1000
 Run = Callable[[], object]
@@ -41,16 +49,28 @@ def ours(images: torch.Tensor, targets: torch.Tensor) -> dict[str, Run]:
     }
     runs = {}
     for name, options in kinds.items():
-        mixer = mix.Mixer(mix.MixSettings(stage="MixupOrCutMix", num_classes=CLASSES, **options))
+        mixer = Mixer(MixSettings(stage="MixupOrCutMix", num_classes=CLASSES, **options))
         runs[f"streamaug {name}"] = lambda mixer=mixer: mixer.mix(batch)
     return runs
 
 
+def timms_file() -> ModuleType:
+    """`timm.data.mixup`, by itself."""
+    package = importlib.util.find_spec("timm")
+    if package is None or not package.submodule_search_locations:
+        raise ImportError("it is not installed")
+    path = Path(package.submodule_search_locations[0]) / "data" / "mixup.py"
+    spec = importlib.util.spec_from_file_location("timm_mixup", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def timm_runs(images: torch.Tensor, targets: torch.Tensor) -> dict[str, Run]:
-    from timm.data.mixup import Mixup
+    timm = timms_file()
 
     def kind(mixup_alpha: float, cutmix_alpha: float, mode: str) -> Run:
-        mixup = Mixup(mixup_alpha, cutmix_alpha, mode=mode, num_classes=CLASSES)
+        mixup = timm.Mixup(mixup_alpha, cutmix_alpha, mode=mode, num_classes=CLASSES)
         return lambda: mixup(images, targets)
 
     runs = {f"timm mixup, {mode}": kind(0.2, 0.0, mode) for mode in ("batch", "pair", "elem")}
@@ -58,6 +78,9 @@ def timm_runs(images: torch.Tensor, targets: torch.Tensor) -> dict[str, Run]:
 
 
 def torchvision_runs(images: torch.Tensor, targets: torch.Tensor) -> dict[str, Run]:
+    if not torch.cuda.is_available():
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     from torchvision.transforms import v2
 
     mixup, cutmix = v2.MixUp(alpha=0.2, num_classes=CLASSES), v2.CutMix(alpha=1.0, num_classes=CLASSES)
@@ -67,17 +90,13 @@ def torchvision_runs(images: torch.Tensor, targets: torch.Tensor) -> dict[str, R
     }
 
 
-def measure(runs: dict[str, Run], rounds: int) -> dict[str, np.ndarray]:
-    """Milliseconds of each run, rounds of them, in turn."""
-    for run in runs.values():
-        run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: np.array(values) for name, values in times.items()}
+def measure(runs: dict[str, Run], batch_size: int, rounds: int) -> dict[str, list[Sample]]:
+    """Rounds of all runs, each of which is a batch."""
+
+    def counted(run: Run) -> Callable[[], int]:
+        return lambda: (run(), batch_size)[1]
+
+    return interleaved({name: counted(run) for name, run in runs.items()}, rounds)
 
 
 def compute_forever() -> None:
@@ -85,23 +104,27 @@ def compute_forever() -> None:
         sum(range(100_000))
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """95% bootstrap interval of the median."""
-    picks = np.random.default_rng(0).integers(0, len(values), (2000, len(values)))
-    low, high = np.percentile(np.median(values[picks], 1), [2.5, 97.5])
-    return float(low), float(high)
+#: Which of a peer's runs does the work of which of ours.
+PAIRS = [
+    ("streamaug mixup, pair", "torchvision mixup, batch"),
+    ("streamaug mixup, pair", "timm mixup, batch"),
+    ("streamaug mixup, pair", "timm mixup, pair"),
+    ("streamaug mixup, element", "timm mixup, elem"),
+    ("streamaug cutmix, pair", "torchvision cutmix, batch"),
+    ("streamaug cutmix, pair", "timm cutmix, batch"),
+    ("streamaug cutmix, pair", "timm cutmix, pair"),
+]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--size", type=int, default=224, help="height and width of the images")
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16", "uint8"), default="float32")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--busy", type=int, default=0, help="processes that compute beside it")
-    parser.add_argument("--json", type=Path, help="write the numbers here")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
@@ -122,34 +145,28 @@ def main() -> None:
     try:
         for process in others:
             process.start()
-        times = measure(runs, options.rounds)
+        samples = measure(runs, options.batch_size, options.rounds)
     finally:
         for process in others:
             process.kill()
-    copy = float(np.median(times["copy of the batch"]))
-    rows = [
-        {
-            "name": name,
-            "median_ms": float(np.median(values)),
-            "interval_ms": interval(values),
-            "copies": float(np.median(values)) / copy,
-        }
-        for name, values in times.items()
-    ]
-    sys.stdout.write(
-        f"{options.batch_size} images {options.size}²×3 {options.dtype}"
-        f"{', channels_last' if options.channels_last else ''}, {options.threads} threads, "
-        f"{options.busy} busy processes beside, torch {torch.__version__}, "
-        f"{platform.processor() or platform.machine()}, median of {options.rounds} interleaved rounds\n"
-    )
-    for row in rows:
-        low, high = row["interval_ms"]
-        sys.stdout.write(
-            f"{row['name']:<28} {row['median_ms']:8.2f} ms [{low:.2f}, {high:.2f}]  {row['copies']:5.1f} copies\n"
-        )
-    if options.json:
-        facts = {key: value if key != "json" else str(value) for key, value in vars(options).items()}
-        options.json.write_text(json.dumps({"options": facts, "torch": torch.__version__, "rows": rows}, indent=1))
+    for name, rows in samples.items():
+        milliseconds = median_interval([1e3 * options.batch_size / one.images_per_second for one in rows])
+        copies = 1 / ratio(samples, name, "copy of the batch")[0].median
+        print(f"{name:<28} {milliseconds} ms  {copies:5.1f} copies")
+    ratios = {}
+    for ours_, peer in PAIRS:
+        if peer in samples:
+            clock, cpu = ratio(samples, ours_, peer)
+            print(f"{ours_} / {peer}: {clock}, by CPU time {cpu}")
+            ratios[f"{ours_} / {peer}"] = {"clock": summary(clock), "cpu": summary(cpu)}
+    result = {
+        "question": "images/s of mixing a batch",
+        "settings": vars(options),
+        "images_per_second": {name: [one.images_per_second for one in rows] for name, rows in samples.items()},
+        "cpu_ms_per_image": {name: [one.cpu_ms for one in rows] for name, rows in samples.items()},
+        "ratios": ratios,
+    }
+    print(f"wrote {save('mixing', result)}")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 In: a folder of shards (default: the real images beside the checkout), copied several times over; the same images in
 litdata's and MosaicML's own formats. Out: images/s and bytes over the wire of each, in a process of its own, in turn,
-round after round: over the whole epoch, workers' starts included, and from its first batch on. Imports are not timed.
-Nothing is decoded, so this is storage alone. Bytes are counted in one more round, through a proxy. Peers that are not
-installed in --python are left out, by name.
+round after round: over the whole epoch, starts of workers included, and from its first batch on. The seconds to that
+batch stand beside, since a loader that downloads for seconds before it has less to do then. Imports are not timed.
+Nothing is decoded, so this is storage alone. Bytes are counted in one more round, through a proxy. Plain DALI reads S3
+itself, and its environment is ours. Peers that have no environment in --peers are left out, by name.
 
-    python -m venv peers && peers/bin/pip install awscli litdata mosaicml-streaming webdataset
-    python benchmarks/storage_peers.py --python peers/bin/python --rounds 5
+    python benchmarks/peers/environments.py build/peers webdataset litdata mosaicml-streaming
+    python benchmarks/storage_peers.py --peers build/peers --rounds 5
 """
 
 import argparse
@@ -26,6 +27,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
+
+from environments import python_of  # noqa: E402 - it lies beside the peers' programs
+
 WORKERS = 2
 #: Epochs that a loader may fail before it is left out; how many did is in the result.
 MOST_FAILURES = 4
@@ -105,8 +110,45 @@ def run_mosaicml(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
         yield len(batch)
 
 
-MODULES = {"streamaug": "streamaug", "webdataset": "webdataset", "litdata": "litdata", "mosaicml": "streaming"}
-RUNS = {"streamaug": run_streamaug, "webdataset": run_webdataset, "litdata": run_litdata, "mosaicml": run_mosaicml}
+def run_dali(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
+    """DALI's own WebDataset reader, on s3:// URLs, with index files from the disk; whole batches only."""
+    from nvidia.dali import fn, pipeline_def
+    from webdataset.shardlists import expand_urls
+
+    @pipeline_def(batch_size=batch_size, num_threads=WORKERS, device_id=None, prefetch_queue_depth=2)
+    def graph() -> Any:
+        names = list(expand_urls(pattern))
+        return fn.readers.webdataset(
+            paths=[f"s3://bucket/wds/{name}" for name in names],
+            index_paths=[str(Path(scratch).parent / "wds" / Path(name).with_suffix(".idx")) for name in names],
+            ext=["jpg", "cls"],
+            random_shuffle=True,
+            initial_fill=1024,
+            name="reader",
+        )
+
+    pipe = graph()
+    pipe.build()
+    for _ in range(pipe.epoch_size("reader") // batch_size):
+        yield len(pipe.run()[0])
+
+
+MODULES = {
+    "streamaug": "streamaug",
+    "dali": "nvidia.dali",
+    "webdataset": "webdataset",
+    "litdata": "litdata",
+    "mosaicml": "streaming",
+}
+RUNS = {
+    "streamaug": run_streamaug,
+    "dali": run_dali,
+    "webdataset": run_webdataset,
+    "litdata": run_litdata,
+    "mosaicml": run_mosaicml,
+}
+#: The environments of the peers that have one of their own.
+ENVIRONMENTS = {"webdataset": "webdataset", "litdata": "litdata", "mosaicml": "mosaicml-streaming"}
 
 
 def write_litdata(shards: Path, target: Path) -> None:
@@ -144,7 +186,12 @@ def child(arguments: argparse.Namespace) -> int:
     ended = time.perf_counter()
     print(
         json.dumps(
-            {"images": first + rest, "whole": (first + rest) / (ended - started), "rest": rest / (ended - begun)}
+            {
+                "images": first + rest,
+                "whole": (first + rest) / (ended - started),
+                "rest": rest / (ended - begun),
+                "first": begun - started,
+            }
         )
     )
     return 0
@@ -159,11 +206,17 @@ class Bench:
         self.failures: Counter[str] = Counter()
 
     def python(self, name: str) -> str:
-        return sys.executable if name == "streamaug" else str(self.arguments.python)
+        """The interpreter of a loader; one that is not there where its environment was not made."""
+        if name not in ENVIRONMENTS:
+            return sys.executable
+        return python_of(self.arguments.peers, ENVIRONMENTS[name]) or f"{ENVIRONMENTS[name]}/bin/python"
 
     def call(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
         command = [self.python(name), __file__, *options]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        except FileNotFoundError:
+            return subprocess.CompletedProcess(command, 1, "", "its environment is not in --peers")
 
     def epoch(self, name: str, before_retry: Callable[[], None] = lambda: None) -> dict[str, Any]:
         self.count += 1
@@ -193,7 +246,7 @@ def main() -> int:
     parser.add_argument("--copies", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--python", type=Path, default=Path(sys.executable))
+    parser.add_argument("--peers", type=Path, help="folder of the peers' environments, or one environment for all")
     for name in ("--run", "--write", "--pattern"):
         parser.add_argument(name, help=argparse.SUPPRESS)
     parser.add_argument("--target", type=Path, help=argparse.SUPPRESS)
@@ -217,7 +270,7 @@ def compare(arguments: argparse.Namespace) -> int:
         bench = Bench(arguments, scratch, prepare(shards, arguments.data, arguments.copies))
         os.environ |= {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
         os.environ |= {"AWS_ENDPOINT_URL": "http://{}:{}".format(*address), "AWS_DEFAULT_REGION": "us-east-1"}
-        names = ["streamaug", "webdataset"]
+        names = ["streamaug", "dali", "webdataset"]
         for name in WRITERS:
             target = scratch / ("mds" if name == "mosaicml" else name)
             done = bench.call(name, "--write", name, "--data", str(shards), "--target", str(target))
@@ -252,6 +305,7 @@ def compare(arguments: argparse.Namespace) -> int:
         print(f"{name:12} images/s {whole}, from the first batch on {rest}; bytes / bytes of the tars {wire[name]:.3f}")
         print(f"{'':12} failed epochs: {bench.failures[name]}")
         rows[name] = {"images_per_second": asdict(whole), "from_first_batch_on": asdict(rest)}
+        rows[name]["seconds_to_first_batch"] = asdict(median_interval([one[name]["first"] for one in rounds]))
         rows[name] |= {"bytes_over_tars": wire[name], "images": rounds[0][name]["images"]}
         rows[name]["failed_epochs"] = bench.failures[name]
     print(save("storage_peers", {"loaders": rows}))
