@@ -25,9 +25,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(RUN) pipelines/demo.py --output demo
 
-# By two processes: many tests wait for programs and servers that they start.
+# By two processes: many tests wait for programs and servers that they start. RERUNS=1 gives a test that failed a
+# second try, and prints the failure all the same.
+RERUNS ?= 0
 test: $(STAMP) $(AZURITE)
-	$(RUN) -m pytest tests -n 2 --dist worksteal
+	$(RUN) -m pytest tests -n 2 --dist worksteal --reruns $(RERUNS) --rerun-show-tracebacks
 
 # Without the tests that are marked slow: what to run while working.
 test-fast: $(STAMP)

@@ -46,7 +46,10 @@ def test_an_epoch_over_a_slow_link_ends_and_asks_for_nothing_twice(tmp_path, spe
     with served(files, **speed) as (server, base):
         assert epoch(base, 4, OPTIONS) == 4 * samples // 16 * 16
         assert server.sent <= 1.2 * total
-        assert max(server.asked.values()) <= 2  # a kilobyte may be of two ranges
+        # A kilobyte may lie in two ranges. A machine that stands still longer than `request_timeout` makes the reader
+        # break off and go on behind the bytes it has, and those on their way at that moment are sent again.
+        assert sum(times > 2 for times in server.asked.values()) <= 0.01 * total / 1024
+        assert max(server.asked.values()) <= 4
 
 
 @pytest.mark.slow
