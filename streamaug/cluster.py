@@ -1,7 +1,8 @@
-"""Work on many shards by a Ray cluster: one task an item, each done again where its node or process is lost.
+"""Work on many shards by a Ray cluster: one task for each item, which Ray repeats where its node or process is lost.
 
 In: a function that can be pickled, items, the cluster's address. Out: results as they end. It knows nothing of shards,
-and imports Ray only when it is asked to work. What a task writes must be the same whoever writes it, and appear whole.
+and imports Ray only when it is asked to work. A task must write the same files on any node, and write each of them
+atomically.
 """
 
 import sys
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 #: How often Ray gives a task to another process after one was lost: a task that itself exhausts memory must end.
 RETRIES = 8
-#: Tasks handed over for each CPU: one runs, the next one waits beside it.
+#: Tasks handed over for each CPU: one runs, the next waits beside it.
 _AHEAD = 2
 
 

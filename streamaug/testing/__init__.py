@@ -1,4 +1,4 @@
-"""Proofs for stages of your own: the tests that streamaug's stages pass, to be called from your tests."""
+"""Proofs for stages of your own: call from your tests what streamaug's own stages are tested by."""
 
 from streamaug.testing.resume import assert_resumes_exactly, differences
 
