@@ -96,20 +96,21 @@ def _print(report: Report, *, as_json: bool, skip_bad: bool) -> None:
         return
     for bad in report.bad:
         print(f"{bad.source}: {bad.reason}")
-    classes = "" if report.num_classes is None else f", {report.num_classes} classes"
-    print(
-        f"{report.shards}: {report.num_shards} shards, {report.num_samples} samples, {report.num_bytes} bytes{classes}"
-    )
-    if report.bad and skip_bad:
-        print(f"{len(report.bad)} samples were left out")
-    elif report.bad:
+    if report.bad and not skip_bad:
         sys.stdout.flush()
         print(
             f"streamaug make-shards: {len(report.bad)} samples cannot be used, so no manifest was written. "
             "Repair them, or run the same command with --skip-bad: finished shards are kept.",
             file=sys.stderr,
         )
-    elif report.waiting_for:
+        return
+    classes = "" if report.num_classes is None else f", {report.num_classes} classes"
+    print(
+        f"{report.shards}: {report.num_shards} shards, {report.num_samples} samples, {report.num_bytes} bytes{classes}"
+    )
+    if report.bad:
+        print(f"{len(report.bad)} samples were left out")
+    if report.waiting_for:
         parts = ", ".join(map(str, report.waiting_for))
         print(f"the manifest will be written by the last part; still missing, counted from 0: {parts}")
     images = [suffix for suffix in IMAGE_COMPONENTS if suffix in report.suffixes]

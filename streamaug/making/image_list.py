@@ -34,7 +34,7 @@ def list_csv(url: str, storage: StorageOptions, options: MakeOptions) -> Listing
         raise ValueError(f"SOURCE: must exist, got {shown(url)!r}. Check the path.")
     try:
         text = data.decode("utf-8-sig", "surrogateescape")
-        delimiter = "\t" if url.lower().endswith(".tsv") else ","
+        delimiter = "\t" if url.lower().endswith(".tsv") else _delimiter(text)
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
     except csv.Error as error:
         raise ValueError(f"SOURCE: {shown(url)} must be a list of comma-separated values, got: {error}.") from None
@@ -51,6 +51,12 @@ def list_csv(url: str, storage: StorageOptions, options: MakeOptions) -> Listing
         )
     labels = None if label is None else [row[label].strip() for row in rows]
     return list_files(url, [row[image].strip() for row in rows], labels, storage)
+
+
+def _delimiter(text: str) -> str:
+    """What separates the columns of a CSV file: a comma; where its first line has none, a semicolon or tab of it."""
+    first = text.partition("\n")[0]
+    return "," if "," in first else next((other for other in ";\t" if other in first), ",")
 
 
 def _columns(first: Sequence[str], url: str, options: MakeOptions) -> tuple[int, int | None, int]:
