@@ -48,7 +48,7 @@ def _blend(own: torch.Tensor, mate: torch.Tensor, lam: float, box: list[int], to
 
 
 def lerp(own: torch.Tensor, mate: torch.Tensor, lam: float) -> None:
-    """λ·own + (1−λ)·mate into own, on any device; bitwise nothing where λ is 1."""
+    """λ·own + (1−λ)·mate into own, on any device; where λ is 1, `own` keeps its bits."""
     if lam < 1:
         if own.dtype == torch.uint8:  # the cast cuts off; round() would start threads, from 2,048 elements on
             own.copy_(torch.lerp(mate.float(), own.float(), lam).add_(0.5))
