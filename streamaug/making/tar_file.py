@@ -11,15 +11,15 @@ from streamaug.shards.tar import BLOCK
 
 #: Fields of a ustar header, POSIX.1-1988.
 _NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
-_BLANK = b" " * 8  # what stands for the checksum while it is taken
+_BLANK = b" " * 8  # blanks in place of the checksum while it is computed
 _ZEROS = bytes(BLOCK)
 
 
 class ShardTar:
-    """A tar without times, owners or anything else of this machine.
+    """A tar without times, owners or other facts of this machine.
 
     Args:
-        file: Where the tar goes.
+        file: The file to write to.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -30,7 +30,7 @@ class ShardTar:
 
     @property
     def offset(self) -> int:
-        """Where the next header will stand."""
+        """The offset of the next header."""
         return int(self._tar.offset)
 
     def add(self, key: str, suffix: str, data: bytes) -> int:
