@@ -16,7 +16,7 @@ from streamaug.shards.tar import BLOCK
 
 #: Fields of a ustar header, POSIX.1-1988.
 _NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
-_BLANK = b" " * 8  # what stands for the checksum while it is taken
+_BLANK = b" " * 8  # blanks in place of the checksum while it is computed
 _ZEROS = bytes(BLOCK)
 #: Bytes that are held before they are written. Measured with JPEGs of 108 kB on ext4, kernel µs an image: 40 at 64 kB,
 #: 36 at 256 kB; at 1 MB a little less, but by then the images have left the processor's own cache.
@@ -46,10 +46,10 @@ class GatheringFile(FileIO):
 
 
 class ShardTar:
-    """A tar without times, owners or anything else of this machine.
+    """A tar without times, owners or other facts of this machine.
 
     Args:
-        file: Where the tar goes, many members at a time.
+        file: The file to write to, many members at a time.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -65,7 +65,7 @@ class ShardTar:
 
     @property
     def offset(self) -> int:
-        """Where the next header will stand."""
+        """The offset of the next header."""
         return int(self._tar.offset)
 
     def add(self, key: str, suffix: str, data: bytes) -> int:

@@ -1,4 +1,4 @@
-"""What there is: the shards of a dataset, how many samples each holds, and where these lie.
+"""The shards of a dataset, their counts of samples, and the positions of the samples in them.
 
 manifest, counts (of all shards) → shard_set → index_reader (of one shard: index | scan of the tar, checksum, stale)
 

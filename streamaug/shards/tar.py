@@ -1,8 +1,8 @@
-"""The members of a tar, strictly: what the standard library skips in silence is an error here, or is counted.
+"""Reads the members of a tar strictly: parts that the standard library skips in silence are errors or are counted.
 
-In: the file of a shard, read forward. Out: its regular members and where their data lies; links are followed within the
-tar. `tarfile` takes an invalid header in the middle, and a file that ends without an end-of-archive marker, for the end
-of the archive; either would lose samples without a word.
+In: the file of a shard, read forward. Out: its regular members and the positions of their data; it follows links within
+the tar. `tarfile` takes an invalid header in the middle, and a file that ends without an end-of-archive marker, for the
+end of the archive; either would lose samples silently.
 """
 
 import io
@@ -30,7 +30,7 @@ class Member(NamedTuple):
 
 
 class Seekable(Protocol):
-    """A binary file that is read forward, but for one header's length back, and for looking ahead."""
+    """A binary file that is read forward, except for a header's length back, and for looking ahead."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes, fewer only at the end."""
@@ -49,7 +49,7 @@ def members(file: Seekable, shown_as: str, num_bytes: int, passed_over: PassedOv
         file: The shard.
         shown_as: The shard's name in errors.
         num_bytes: Its size.
-        passed_over: Counts what is no file, if given.
+        passed_over: Counts members that are no files, if given.
 
     Raises:
         ShardError: If the shard is truncated, compressed, foreign or sparse, or a link that is part of a sample leads

@@ -52,7 +52,7 @@ def read(path: str, start: int, stop: int) -> tuple[memoryview, Identity]:
 
 
 def write(path: str, data: bytes) -> None:
-    """Write a whole file by way of a temporary one beside it.
+    """Write a whole file atomically, by a temporary file beside it.
 
     Raises:
         StorageError: If it cannot be written.
@@ -71,7 +71,7 @@ def write(path: str, data: bytes) -> None:
 
 
 def unreadable(path: str, error: OSError) -> StorageError:
-    """The error that names a file which could not be read."""
+    """The error for a file that could not be read."""
     if isinstance(error, FileNotFoundError):
         return StorageError(f"{path}: the file must exist, got none. Check the path.")
     return StorageError(

@@ -1,9 +1,9 @@
-"""One call of obstore, guarded: whatever leaves it is a result or a `RemoteError` in words free of secrets.
+"""A guarded call of obstore: it returns a result, or raises a `RemoteError` without secrets.
 
-obstore tells most of what happened only in the text of its errors, which is a sentence and then, behind "Debug
-source:", a dump of the causes. Here is all that we know of these texts. Nothing is chained, since they hold bodies,
-signed queries and what a credential helper printed. A panic of its Rust code, a BaseException whose module cannot be
-imported, is known by its name.
+obstore tells most causes only in the text of its errors, which is a sentence and then, behind "Debug source:", a dump
+of the causes. This module has all rules for these texts. Errors are not chained, since they hold bodies, signed queries
+and the output of credential helpers. A panic of its Rust code, a BaseException whose module cannot be imported, is
+recognised by its name.
 """
 
 import re
@@ -40,9 +40,9 @@ T = TypeVar("T")
 _FINAL = (InvalidPathError, UnknownConfigurationKeyError, PreconditionError)
 #: Client errors that may pass: Request Timeout, Conflict, Too Early, Too Many Requests; others: the request is wrong.
 _PASSING = (408, 409, 425, 429)
-#: Where the clouds serve the credentials of an instance, a container or a pod.
+#: Addresses at which the clouds serve the credentials of an instance, a container or a pod.
 _METADATA = re.compile(r"//169\.254\.|/latest/(api/token|meta-data)|/computeMetadata/|/metadata/identity/")
-#: Codes and sentences of S3, Google, Azure and CloudFront for what was valid until lately.
+#: Codes and sentences of S3, Google, Azure and CloudFront for expired signatures and credentials.
 _EXPIRED = re.compile(
     r"<Code>(ExpiredToken|RequestExpired|TokenRefreshRequired)</Code>|Request has expired|has expired"
     r"|not valid in the specified time frame|Access denied: signature expired",
@@ -81,8 +81,8 @@ def attempt(call: Callable[[], T], *, setup: bool = False) -> T:
     """Run one call.
 
     Args:
-        call: What to do.
-        setup: It only makes a store, so that whatever fails is the user's to mend.
+        call: The call.
+        setup: Whether it only makes a store, so that a failure is the user's to mend.
 
     Raises:
         RemoteError: If it failed.
@@ -117,7 +117,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _of_status(text: str) -> RemoteError | None:
-    """The failure that a message's address and status tell; None where they tell nothing more than its class."""
+    """The failure by a message's address and status; None where these add nothing to its class."""
     head = text.partition("Debug source:")[0]
     found = re.search(r"status code: (\d+)", head)
     status = int(found[1]) if found else 0
@@ -140,7 +140,7 @@ def _of_status(text: str) -> RemoteError | None:
 
 
 def _of_answer(text: str) -> RemoteError | None:
-    """The failure that a malformed answer means, or None."""
+    """The failure of a malformed answer, or None."""
     head = text.partition("Debug source:")[0]
     if match := _RANGE.search(head):
         asked_start, asked_stop, start, stop = map(int, match.groups())
@@ -153,7 +153,7 @@ def _of_answer(text: str) -> RemoteError | None:
 
 
 def _of_cause(text: str) -> RemoteError:
-    """The failure that the dump of causes tells, in our words; else in obstore's."""
+    """The failure by the dump of causes, in our words; else in obstore's."""
     head, _, dump = text.partition("Debug source:")
     dump = re.sub(r"\s+", " ", dump)
     for pattern, meaning, kind in _CAUSES:
