@@ -1,4 +1,4 @@
-"""`FileSource`: samples that are a file each, on disk or in object storage, read a little ahead of their use.
+"""`FileSource`: samples that are single files, on disk or in object storage, read a little ahead of their use.
 
 In: paths or URLs. Out: the files' bytes, or why one cannot be had. What may pass, a disk that is full of errors or a
 server that does not answer, ends the run instead.
@@ -49,8 +49,8 @@ class FileSource(Source):
 
     Args:
         root: Folder of relative paths.
-        is_remote: Whether some are URLs of object storage.
-        options: How these are reached.
+        is_remote: Whether some files are URLs of object storage.
+        options: The options of object storage.
     """
 
     def __init__(self, root: str, options: StorageOptions, *, is_remote: bool = False) -> None:
@@ -88,7 +88,7 @@ def one_by_one(read: Callable[[Any], T], refs: Sequence[Any]) -> Iterator[T]:
 
 
 def ahead(read: Callable[[Any], T], refs: Sequence[Any], *, threads: int, group: int = _GROUP) -> Iterator[T]:
-    """`read(ref)` of all, in order, by threads that are at most two groups each ahead."""
+    """`read(ref)` of all, in order, by threads that are ahead by at most two groups each."""
     groups = (refs[start : start + group] for start in range(0, len(refs), group))
     with ThreadPoolExecutor(threads) as pool:
         under_way: deque[Future[list[T]]] = deque()
@@ -129,7 +129,7 @@ def _read_any(storage: Storage, url: str) -> Content | Unusable:
 
 
 def sizes(source: FileSource, refs: Sequence[str]) -> list[int]:
-    """The size of each file in bytes; -1 where there is none.
+    """The size of each file in bytes; -1 where it does not exist.
 
     Raises:
         StorageError: If a store does not answer.

@@ -1,4 +1,4 @@
-"""`Output`: the folder of shards, on disk or in object storage, and what of it is finished.
+"""`Output`: the folder of shards, on disk or in object storage, and the finished shards in it.
 
 In: shards, a file each, and the files that describe all of them. Out: files that appear whole or not at all. A shard
 counts as finished when its checksums, which are written last, fit its index, and both fit its size and the plan.
@@ -22,10 +22,10 @@ from streamaug.shards.tar import BLOCK
 from streamaug.storage import Storage, StorageOptions
 from streamaug.storage.location import Location
 
-#: How the shards were made; its fingerprint tells a run that goes on from another one.
+#: The record of how the shards were made; by its fingerprint a run recognises its own shards.
 RECORD = "make-shards.json"
 CLASSES = "classes.json"
-#: Samples that were left out, if there are any.
+#: The list of samples that were left out, if any.
 LEFT_OUT = "left-out.json"
 MANIFEST = "index.json"
 _ANY_SIZE = 1 << 62
@@ -35,7 +35,7 @@ class Finished(NamedTuple):
     """A finished shard.
 
     Attributes:
-        number: Which one.
+        number: Its number.
         num_bytes: Its size.
         keys: Of its samples.
         suffixes: Of all its members.
@@ -52,7 +52,7 @@ class OpenShard:
     """A shard that is being written.
 
     Attributes:
-        file: What to write to.
+        file: The file to write to.
         is_kept: Whether it gets its name in the end.
     """
 
@@ -61,11 +61,11 @@ class OpenShard:
 
 
 class Output:
-    """A folder that shards are written to; small and picklable.
+    """A folder for shards; small and picklable.
 
     Args:
         folder: Path or URL.
-        options: How object storage is reached.
+        options: The options of object storage.
     """
 
     def __init__(self, folder: str, options: StorageOptions) -> None:
@@ -92,10 +92,10 @@ class Output:
         return f"{self._folder.shown}shard-{numbers}.tar"
 
     def read(self, name: str) -> Any:
-        """The content of a JSON file; None where there is none, or it is damaged.
+        """The content of a JSON file; None where it does not exist or is damaged.
 
         Raises:
-            StorageError: If it cannot be had.
+            StorageError: If it cannot be read.
         """
         data = self._storage.read_all(self.file(name))
         try:
@@ -129,11 +129,11 @@ class Output:
             raise unwritable(self.path, error) from error
 
     def holds_other_shards(self) -> bool:
-        """Whether there are shards, or a manifest, that a run before this did not record."""
+        """Whether the folder has shards, or a manifest, without a record of an earlier run."""
         return any(self._storage.read_head(file, 1) is not None for file in (self.shard(0), self.file(MANIFEST)))
 
     def remove_torn(self, numbers: Sequence[int], names: Sequence[str]) -> None:
-        """Delete what killed runs left behind of these shards and files."""
+        """Delete unfinished files of killed runs for these shards and files."""
         if self.is_remote or not self.path.is_dir():
             return
         stems = {f"shard-{number:06d}" for number in numbers}
@@ -175,7 +175,7 @@ class Output:
                 temporary.unlink(missing_ok=True)
 
     def finished(self, number: int, planned: Sequence[str]) -> Finished | None:
-        """What there is of a shard, if it is whole.
+        """A finished shard; None if it is not whole.
 
         Args:
             number: The shard.
@@ -207,7 +207,7 @@ class Output:
 
 
 def unwritable(path: Path, error: OSError) -> StorageError:
-    """The error that names what could not be written."""
+    """The error for a file that could not be written."""
     return StorageError(
         f"{path}: the folder must be writable, got: {error.strerror or error}. Check its path, rights and space, and "
         "run the same command again: finished shards are kept."
