@@ -1,7 +1,7 @@
-"""`streamaug make-shards SOURCE... OUTPUT`: shards out of an image folder, a list, a Hugging Face dataset or tars.
+"""`streamaug make-shards SOURCE... OUTPUT`: makes shards of an image folder, a list, a Hugging Face dataset or tars.
 
 Out: `shard-000000.tar` and so on with index, checksums and manifest, the class table, and a record of how they were
-made. Exit status 1 where samples cannot be used and were not to be left out.
+made. Exit status 1 where samples cannot be used, and --skip-bad is not given.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the shards; 1 if bad samples were in the way."""
+    """Make the shards; returns 1 if bad samples kept the manifest from being written."""
     options = MakeOptions(
         seed=arguments.seed,
         shuffle=not arguments.no_shuffle,

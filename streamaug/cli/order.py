@@ -1,7 +1,7 @@
-"""`streamaug order SHARDS`: which samples, from which shards, stand in a training step, and how well they are shuffled.
+"""`streamaug order SHARDS`: shows the samples of a training step, their shards, and how well they are shuffled.
 
-In: the shards' counts and the reader's options. Out: the rows of one step, and the shuffle's quality beside that of a
-full shuffle. No sample is read.
+In: the shards' counts and the reader's options. Out: the rows of a step, and the shuffle's quality beside that of a
+full shuffle. It reads no sample.
 """
 
 import argparse

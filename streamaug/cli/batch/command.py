@@ -1,7 +1,7 @@
-"""`streamaug batch FILE.py:FUNCTION`: the very images that a training step was given, from the step's number alone.
+"""`streamaug batch FILE.py:FUNCTION`: shows the images that a training step was given, from its number alone.
 
-FUNCTION takes no argument and returns the chain that the training iterates. The command makes it once for each rank,
-computes where the step stands, and reads that batch; so step 60,000 costs what step 0 costs.
+FUNCTION takes no argument and returns the chain that the training iterates. The command makes the chain once for each
+rank, computes the step's positions, and reads that batch; so step 60,000 costs as much as step 0.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read the batch, and write the outputs that the options ask for.
 
     Raises:
-        ValueError: If an argument makes no sense, or there is no such step.
+        ValueError: If an argument is out of range, or there is no such step.
         StreamaugError: If the chain cannot be made, or is of another dataset than the state.
     """
     _check(arguments)

@@ -1,7 +1,7 @@
-"""`streamaug bench SHARDS`: what bounds a loader here, how far it is from the limit, and what to change.
+"""`streamaug bench SHARDS`: measures the limit of a loader, its distance from the limit, and what to change.
 
-In: shards and a recipe, or a chain of the user's. Out: a table of what every part can do alone, the verdict, and, if
-asked for, how a model or other loaders fare on the same shards.
+In: shards and a recipe, or a chain of the user's. Out: a table of the speed of every part alone, the verdict, and on
+request the wait of a model, and the speed of other loaders on the same shards.
 """
 
 import argparse
@@ -69,10 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, and write what was asked for.
+    """Measure, and write the outputs that the options ask for.
 
     Raises:
-        ValueError: If an argument makes no sense, or a peer cannot run.
+        ValueError: If an argument is out of range, or a peer cannot run.
         StreamaugError: If the chain cannot be made or read.
     """
     _check(arguments)
@@ -142,7 +142,7 @@ def _chain(arguments: argparse.Namespace) -> Stage:
 
 @contextmanager
 def _naming(given: str | None) -> Iterator[None]:
-    """Say where the user's chain raised something while it ran; it is no mistake of the command's."""
+    """Turn an error of the user's chain into an error that names its line."""
     try:
         yield
     except StreamaugError:

@@ -1,7 +1,7 @@
-"""`streamaug check SHARDS`: read everything once, and report all that is wrong, not the first thing only.
+"""`streamaug check SHARDS`: reads everything once, and reports all findings, not the first alone.
 
-Out: a line for each finding, or JSON; exit status 1 where there is one. Shards are checked in parallel, and never
-written.
+Out: a line for each finding, or JSON; exit status 1 where there are findings. It checks shards in parallel, and never
+writes to them.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check the shards; 1 if anything is wrong."""
+    """Check the shards; returns 1 if there are findings."""
     storage = Storage(storage_options(arguments))
     given = list_source(storage, arguments.shards, arguments.split, on_nodes=arguments.ray is not None)
     listed = {shard.url: shard for shard in given}
