@@ -138,10 +138,8 @@ class Trial:
         # Ranks that begin again must not meet what another trial keeps under the user's home or in shared memory.
         variables |= {"HOME": self.scratch, "XDG_CACHE_HOME": self.scratch / "cache", "TMPDIR": self.scratch}
         environment = os.environ | {name: str(value) for name, value in variables.items()}
-        if self.python == sys.executable:
-            environment["PYTHONPATH"] = str(ROOT)
-        else:
-            environment.pop("PYTHONPATH", None)
+        paths = [PROGRAMS.parent, *([ROOT] if self.python == sys.executable else ())]
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
         command = [self.python, str(PROGRAMS / f"{self.peer.program}.py"), json.dumps(asked)]
         with output.open("wb") as file:
             return subprocess.Popen(command, stdout=file, stderr=file, env=environment, process_group=0)

@@ -5,7 +5,6 @@ user is one line on stderr, never a traceback.
 """
 
 import argparse
-import importlib.metadata
 import io
 import os
 import select
@@ -98,7 +97,9 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help, default=argparse.SUPPRESS)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"streamaug {importlib.metadata.version('streamaug')}")
+        from importlib.metadata import version  # imports a mail parser
+
+        print(f"streamaug {version('streamaug')}")
         parser.exit()
 
 

@@ -2,16 +2,18 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from streamaug.cluster import on_ray
-from streamaug.shards.shard_set import ShardSet
 from streamaug.shards.sources import Listed, absolute, list_shards
 from streamaug.storage import Storage
 from streamaug.storage.options import StorageOptions
 from streamaug.storage.parallel import in_parallel
 from streamaug.storage.progress import Progress
 from streamaug.storage.urls import expand
+
+if TYPE_CHECKING:
+    from streamaug.shards.shard_set import ShardSet
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -95,7 +97,7 @@ def add_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--components", nargs="+", default=["jpg;jpeg;png;webp", "cls"], help="as of ShardSet.open")
 
 
-def open_set(arguments: argparse.Namespace, *, further: Sequence[str] = ()) -> ShardSet:
+def open_set(arguments: argparse.Namespace, *, further: Sequence[str] = ()) -> "ShardSet":
     """The set that the arguments name, with further components.
 
     Raises:
@@ -104,6 +106,8 @@ def open_set(arguments: argparse.Namespace, *, further: Sequence[str] = ()) -> S
     """
     components = [*arguments.components, *(name for name in further if name not in arguments.components)]
     options = storage_options(arguments)
+    from streamaug.shards.shard_set import ShardSet  # imports the orders, which most commands do without
+
     return ShardSet.open(arguments.shards, components=components, split=arguments.split, storage=options)
 
 

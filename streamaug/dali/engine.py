@@ -122,7 +122,7 @@ class AugmentEngine:
         self._ahead: Ahead | None = None
         self._preparer: Preparer | None = None
         self._runner: Runner | None = None
-        #: The preparer of the runner, and the runner's batch size.
+        #: The preparer of the runner, and the runner's batch size, in samples of DALI's.
         self._largest: tuple[Preparer | None, int] = (None, 0)
         self._flight: deque[Job] = deque()
         self._intake: _Intake | None = None
@@ -278,7 +278,7 @@ class AugmentEngine:
         runner = self._runner
         if runner is None or runner.owner is not job.preparer or runner.device != self._device:
             return False
-        return len(job.batch.data) <= runner.batch_size
+        return len(job.batch.data) * job.preparer.layout.rows_per_image <= runner.batch_size
 
     def _submit(self, job: Job, intake: _Intake) -> None:
         self._flight.append(job)
@@ -296,7 +296,7 @@ class AugmentEngine:
             preparer, load = job.preparer, self._hw_decoder_load
             # After a refusal larger batches may be under way than the first that is started anew.
             owner, largest = self._largest
-            self._largest = preparer, max(job.size, largest if owner is preparer else 0)
+            self._largest = preparer, max(job.rows, largest if owner is preparer else 0)
             self.counts.pipelines += 1
             with self.counts.building:
                 self._runner = Runner(
@@ -398,7 +398,7 @@ class AugmentEngine:
             images=images,
             targets=targets,
             origin=job.batch.origin,
-            views=len(tensors),
+            views=len(job.preparer.layout.views),
             extras=job.batch.extras,
         )
         annotator = job.preparer.annotator

@@ -10,6 +10,7 @@ from typing import Any
 
 from streamaug.dali.decode import decode
 from streamaug.dali.layout import (
+    CutFeed,
     Geometry,
     GeometryFeed,
     Layout,
@@ -38,13 +39,44 @@ def define(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder_
         hw_decoder_load: See `decode`.
 
     Returns:
-        One node per view: images in the recipe's output format (bfloat16 as float32).
+        One node per view: images in the recipe's output format (bfloat16 as float32). Where the views are cut from one
+        resized image, a single node that holds all of them, view-major.
     """
-    image = decode(encoded, nodes, layout.device, hw_decoder_load)
-    if layout.recipe.apply_orientation:
-        image = _upright(image, nodes)
+    if layout.cut_from is not None:
+        return [_cuts(layout, layout.cut_from, encoded, nodes, hw_decoder_load)]
+    image = _decoded(layout, encoded, nodes, hw_decoder_load)
     frames = [_geometry(geometry, number, image, nodes) for number, geometry in enumerate(layout.geometries)]
     return [_view(layout, view, number, frames[view.geometry], nodes) for number, view in enumerate(layout.views)]
+
+
+def _decoded(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder_load: float) -> Node:
+    image = decode(encoded, nodes, layout.device, hw_decoder_load)
+    return _upright(image, nodes) if layout.recipe.apply_orientation else image
+
+
+def _cuts(layout: Layout, geometry: Geometry, encoded: Node, nodes: Mapping[str, Node], hw_decoder_load: float) -> Node:
+    """All views in one batch of V·B samples: the first B are decoded and resized, then each view is cut from its image.
+
+    DALI's batches keep their size from end to end, so the other rows bring three bytes that pass for a pixel. The views
+    leave DALI in one piece, view-major, and nobody has to copy V outputs together.
+    """
+    fn = dali_fn()
+    names = [name for name in nodes if name not in list(CutFeed)]
+
+    def resized(encoded: Node, *inputs: Node) -> Node:
+        own = dict(zip(names, inputs, strict=True))
+        return _geometry(geometry, 0, _decoded(layout, encoded, own, hw_decoder_load), own)
+
+    def filler(encoded: Node, *_: Node) -> Node:
+        return fn.reshape(encoded, shape=[1, 1, 3], layout="HWC")
+
+    image = where(nodes[CutFeed.HOLDS_IMAGE], [encoded, *(nodes[name] for name in names)], resized, filler)
+    image = fn.permute_batch(image, indices=nodes[CutFeed.ROW])
+    cut = {"crop": layout.recipe.size, "crop_pos_x": nodes[CutFeed.X], "crop_pos_y": nodes[CutFeed.Y]}
+    if CutFeed.VERTICAL in nodes:
+        image, cut = fn.flip(fn.crop(image, **cut), horizontal=0, vertical=nodes[CutFeed.VERTICAL]), {}
+    output = layout.recipe.output
+    return _output(output, image, nodes[CutFeed.MIRROR], _dtype(output), **cut)
 
 
 def _upright(image: Node, nodes: Mapping[str, Node]) -> Node:
@@ -203,19 +235,26 @@ def _view(layout: Layout, view: View, number: int, image: Node, nodes: Mapping[s
     for index, operation in view.photometric:
         image = applied(index, operation, image, operation.build)
     output, types = layout.recipe.output, dali_types()
-    kinds = {"float32": types.FLOAT, "float16": types.FLOAT16, "bfloat16": types.FLOAT, "uint8": types.UINT8}
     finishing = [(index, operation) for index, operation in view.photometric if operation.finishes]
     if not finishing:
-        return _output(output, image, mirror, kinds[output.dtype])
+        return _output(output, image, mirror, _dtype(output))
     # What must not be normalised comes last, in single precision.
     image = _output(output, image, mirror, types.FLOAT)
     for index, operation in finishing:
         finish = partial(operation.finish, channels_first=not output.channels_last)
         image = applied(index, operation, image, finish)
-    return image if kinds[output.dtype] == types.FLOAT else dali_fn().cast(image, dtype=kinds[output.dtype])
+    return image if _dtype(output) == types.FLOAT else dali_fn().cast(image, dtype=_dtype(output))
 
 
-def _output(output: Output, image: Node, mirror: Node, dtype: Any) -> Node:
+def _dtype(output: Output) -> Any:
+    """DALI's type of the output; bfloat16 leaves DALI as float32."""
+    types = dali_types()
+    kinds = {"float32": types.FLOAT, "float16": types.FLOAT16, "bfloat16": types.FLOAT, "uint8": types.UINT8}
+    return kinds[output.dtype]
+
+
+def _output(output: Output, image: Node, mirror: Node, dtype: Any, **cut: Any) -> Node:
+    """The normalised image, mirrored where `mirror` says; `cut` are arguments of the crop before."""
     return dali_fn().crop_mirror_normalize(
         image,
         dtype=dtype,
@@ -223,4 +262,5 @@ def _output(output: Output, image: Node, mirror: Node, dtype: Any) -> Node:
         mean=list(output.channel_means),
         std=list(output.channel_stds),
         mirror=mirror,
+        **cut,
     )

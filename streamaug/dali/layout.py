@@ -8,10 +8,11 @@ What pays on a CPU costs on a GPU, where each operator is a launch whatever it d
 side or by a warp, and a resampling mirrors on its way where a CPU flips afterwards.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
+from streamaug.ops import CenterCrop, CornerCrop
 from streamaug.ops.base import Color, Geometric, Operation, Photometric, StaticFrame
 from streamaug.recipes.recipe import Recipe, border, resampling
 
@@ -49,6 +50,17 @@ class GeometryFeed(StrEnum):
     def of(self, geometry: int) -> str:
         """The feed's name for the geometry with this index."""
         return f"geometry{geometry}.{self}"
+
+
+class CutFeed(StrEnum):
+    """The feeds of views that are cut from one resized image, see `Layout.cut_from`: V·B rows, view-major."""
+
+    HOLDS_IMAGE = "cut.holds_image"  # whether the row brings an encoded image: the first B do
+    ROW = "cut.row"  # the row whose image the view is cut from
+    X = "cut.x"  # left edge of the cut, as a share of the pixels by which the image is wider than the view
+    Y = "cut.y"  # top edge, likewise
+    MIRROR = "cut.mirror"  # whether left and right are exchanged afterwards
+    VERTICAL = "cut.vertical"  # whether top and bottom are
 
 
 def mirror_feed(view: int) -> str:
@@ -188,6 +200,40 @@ class Layout:
             self._add([*front, *enumerate(view, number)])
             number += len(view)
 
+    @cached_property
+    def cut_from(self) -> Geometry | None:
+        """The resize that all views share, where each is a part of its result by whole pixels; else None.
+
+        So it is with the crops and flips of one resized image, and no photometry. On a CPU alone, and where the resize
+        of the whole frame computes no more pixels than resizes of the views would, as far as the recipe tells.
+        """
+        first, *others = self.geometries
+        if self.device != "cpu" or len(self.views) == 1 or any(view.photometric for view in self.views):
+            return None
+        if any(geometry.one_warp or geometry.warps for geometry in self.geometries):
+            return None
+        shared = min((_shared(first, other) for other in others), default=len(first.operations))
+        front, tails = first.operations[:shared], [each.operations[shared:] for each in self.geometries]
+        if not all(_is_cut(operation) for tail in tails for _, operation in tail):
+            return None
+        frame: StaticFrame | None = None
+        for _, operation in front:
+            frame = operation.static_frame(frame)
+        height, width = self.recipe.size
+        if frame is None or frame.height * frame.width > len(self.geometries) * height * width:
+            return None
+        return replace(first, operations=front)
+
+    @property
+    def resampled(self) -> list[Geometry]:
+        """The geometries that the graph resamples for: all, or the one that all views are cut from."""
+        return self.geometries if self.cut_from is None else [self.cut_from]
+
+    @property
+    def rows_per_image(self) -> int:
+        """How many of DALI's samples belong to an image: V where the views are cut from one resized image, else 1."""
+        return 1 if self.cut_from is None else len(self.views)
+
     def mirrors_last(self, geometry: int) -> bool:
         """Whether the geometry leaves left and right to the output, where exchanging them costs nothing.
 
@@ -218,7 +264,7 @@ class Layout:
         # Views with the same resampling share it.
         interpolation, antialias = resampling([operation for _, operation in geometric])
         candidate = Geometry(tuple(geometric), interpolation, antialias, self.recipe.size, self.device)
-        same = [index for index, other in enumerate(self.geometries) if self._equivalent(other, candidate)]
+        same = [index for index, other in enumerate(self.geometries) if _equivalent(other, candidate)]
         if not same:
             same = [len(self.geometries)]
             self.geometries.append(candidate)
@@ -229,12 +275,23 @@ class Layout:
         )
         self.views.append(View(same[0], mirrored, photometric))
 
-    def _equivalent(self, first: Geometry, second: Geometry) -> bool:
-        """Whether two resamplings are the same for every sample: equal operations that draw the same, or nothing."""
-        if len(first.operations) != len(second.operations):
-            return False
-        pairs = zip(first.operations, second.operations, strict=True)
-        return all(a == b and (i == j or (a.draws == 0 and a.probability == 1.0)) for (i, a), (j, b) in pairs)
+
+def _equivalent(first: Geometry, second: Geometry) -> bool:
+    """Whether two resamplings are the same for every sample."""
+    return len(first.operations) == len(second.operations) == _shared(first, second)
+
+
+def _shared(first: Geometry, second: Geometry) -> int:
+    """How many operations at the front are the same for every sample: equal, and drawing the same, or nothing."""
+    pairs = list(zip(first.operations, second.operations, strict=False))
+    same = [a == b and (i == j or (a.draws == 0 and a.probability == 1.0)) for (i, a), (j, b) in pairs]
+    return same.index(False) if False in same else len(same)
+
+
+def _is_cut(operation: Geometric) -> bool:
+    """Whether it keeps a part by whole pixels, or mirrors, in the same way for every image of a size."""
+    sure_flip = bool(operation.flips) and operation.probability == 1.0 and operation.draws == 0
+    return sure_flip or isinstance(operation, CenterCrop | CornerCrop)
 
 
 def _is_sure_mirror(operation: Geometric) -> bool:

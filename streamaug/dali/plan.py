@@ -15,6 +15,7 @@ from streamaug.batch import Int64Array, Origin
 from streamaug.dali.layout import (
     SHAPE,
     START,
+    CutFeed,
     Geometry,
     GeometryFeed,
     Layout,
@@ -46,7 +47,7 @@ class Plan:
 
     Attributes:
         feeds: Name (see `layout`) to contiguous array (B, ...), or list of B arrays: the inputs beside the encoded
-            images, in a fixed order.
+            images, in a fixed order. V·B rows where the views are cut from one resized image (`Layout.cut_from`).
         matrices: Each view's float64 (B, 3, 3) from source pixels, turned by EXIF if the recipe asks, to output pixels.
         selected: Index of the random stream to bool (B,): the samples that the operation changes.
         draws: Index of the random stream to float64 (B, n): the operation's random numbers.
@@ -99,7 +100,7 @@ class _BatchPlanner:
     First each geometry's operations are drawn and composed into matrices. These say which part of each image has to be
     decoded, for all views together, and how the decoded part is turned upright. Then each geometry's feeds are made
     relative to that part: those of a resize with a filter and of a warp after it, or of the one warp alone. Last come
-    the feeds of each view.
+    the feeds of each view: where it is cut out of the image that all views share, or its photometry.
     """
 
     def __init__(
@@ -121,21 +122,29 @@ class _BatchPlanner:
     def run(self) -> Plan:
         layout = self._layout
         composed = [self._compose(geometry) for geometry in layout.geometries]
+        for view in layout.views:
+            parts = composed[view.geometry]
+            self._plan.matrices.append(_mirror(layout.recipe.size[1]) @ parts.total if view.mirrored else parts.total)
+            self._plan.shown.append(_rectangle(parts.lead, parts.lead_height, parts.lead_width))
+        resampled = composed if layout.cut_from is None else [self._compose(layout.cut_from)]
         # The window that is decoded holds the windows of all geometries.
-        needed = np.stack([self._needed(g, c) for g, c in zip(layout.geometries, composed, strict=True)])
+        needed = np.stack([self._needed(g, c) for g, c in zip(layout.resampled, resampled, strict=True)])
         start = needed[..., :2].min(axis=0)
         end = needed[..., 2:].max(axis=0)
         self._decode(start, end)
         # The feeds of the geometries; each tells which samples are still to be mirrored.
         mirrors = []
-        for number, (geometry, parts) in enumerate(zip(layout.geometries, composed, strict=True)):
+        for number, (geometry, parts) in enumerate(zip(layout.resampled, resampled, strict=True)):
             if geometry.one_warp:
                 matrices = parts.total @ translation(start[:, 1], start[:, 0])
                 mirrors.append(self._warp(number, geometry, parts, matrices))
             else:
                 mirrors.append(self._resize(number, geometry, parts, start, end))
+        if layout.cut_from is not None:
+            self._cut(*resampled)
+            return self._plan
         for number, view in enumerate(layout.views):
-            self._view(number, view, composed[view.geometry], mirrors[view.geometry])
+            self._view(number, view, mirrors[view.geometry])
         return self._plan
 
     def _decode(self, start: Rectangles, end: Rectangles) -> None:
@@ -157,13 +166,32 @@ class _BatchPlanner:
             feeds[TurnFeed.HORIZONTAL] = upright.horizontal.astype(np.int32)
             feeds[TurnFeed.VERTICAL] = upright.vertical.astype(np.int32)
 
-    def _view(self, number: int, view: View, parts: "_Composed", mirror: Flags | None) -> None:
-        """The feeds of a view: its last mirroring, and the parameters of its photometry; its matrix."""
+    def _cut(self, parts: "_Composed") -> None:
+        """Feeds of the views that are cut from one resized image; the feeds before them get rows without an image."""
+        feeds, views, size = self._plan.feeds, len(self._layout.views), self._layout.recipe.size
+        fillers = (views - 1) * len(self._height)
+        for name, values in feeds.items():
+            feeds[name] = np.concatenate([values, np.zeros((fillers, *values[0].shape), values[0].dtype)])
+        # From the resized image, which is not mirrored yet, to each view: whole pixels.
+        extent = np.stack([parts.lead_height, parts.lead_width], axis=1)
+        resized = np.linalg.inv(_resized(_rectangle(parts.lead, *extent.T), extent))
+        moves = np.concatenate([matrices @ resized for matrices in self._plan.matrices])
+        high, wide = (np.full(len(moves), float(side)) for side in size)
+        corner = np.rint(_rectangle(moves, high, wide)[:, :2])
+        room = np.maximum(np.tile(extent, (views, 1)) - size, 1.0)
+        rows = np.arange(len(self._height), dtype=np.int32)
+        feeds[CutFeed.HOLDS_IMAGE] = np.arange(views * len(rows)) < len(rows)
+        feeds[CutFeed.ROW] = np.tile(rows, views)
+        feeds[CutFeed.Y], feeds[CutFeed.X] = np.ascontiguousarray((corner / room).T, np.float32)
+        feeds[CutFeed.MIRROR] = (moves[:, 0, 0] < 0).astype(np.int32)
+        if any("v" in geometry.flips for geometry in self._layout.geometries):
+            feeds[CutFeed.VERTICAL] = (moves[:, 1, 1] < 0).astype(np.int32)
+
+    def _view(self, number: int, view: View, mirror: Flags | None) -> None:
+        """The feeds of a view: its last mirroring, and the parameters of its photometry."""
         feeds, size = self._plan.feeds, self._layout.recipe.size
         if mirror is not None:
             feeds[mirror_feed(number)] = (mirror ^ view.mirrored).astype(np.int32)
-        self._plan.matrices.append(_mirror(size[1]) @ parts.total if view.mirrored else parts.total)
-        self._plan.shown.append(_rectangle(parts.lead, parts.lead_height, parts.lead_width))
         for index, operation in view.photometric:
             selected, draws = self._draw(index, operation)
             if operation.probability < 1.0:
@@ -261,7 +289,7 @@ class _BatchPlanner:
             feeds[GeometryFeed.TRANSPOSED_SIZE.of(number)] = np.ascontiguousarray((end - start)[:, ::-1], np.float32)
         # The region that is resized, where it is not the whole decoded window; and to which size.
         mirrors = self._layout.mirrors_in_region(number)
-        if mirrors or not (geometry.whole_window and len(self._layout.geometries) == 1):
+        if mirrors or not (geometry.whole_window and len(self._layout.resampled) == 1):
             first, last = self._region(low, high, parts.total, mirrors) if mirrors else (low, high)
             for feed, corner in ((GeometryFeed.ROI_START, first), (GeometryFeed.ROI_END, last)):
                 feeds[feed.of(number)] = np.where(transposed[:, None], corner[:, ::-1], corner).astype(np.float32)
@@ -275,8 +303,9 @@ class _BatchPlanner:
             feeds[GeometryFeed.ENLARGED.of(number)] = np.all(extent <= lead, axis=1)
         # The geometry after the resize: one warp, or a mirroring.
         if geometry.warps:
-            resized = window(shown[:, 0], shown[:, 1], extent[:, 0], extent[:, 1], (lead[:, 0], lead[:, 1]))
-            return self._warp(number, geometry, parts, parts.total @ np.linalg.inv(resized))
+            return self._warp(number, geometry, parts, parts.total @ np.linalg.inv(_resized(shown, lead)))
+        if self._layout.cut_from is not None:
+            return None  # the cuts mirror
         if "v" in geometry.flips and "v" not in mirrors:
             feeds[GeometryFeed.VERTICAL.of(number)] = (parts.total[:, 1, 1] < 0).astype(np.int32)
         return parts.total[:, 0, 0] < 0 if "h" in geometry.flips and "h" not in mirrors else None
@@ -348,6 +377,12 @@ def _contiguous(values: npt.NDArray[Any] | list[npt.NDArray[Any]]) -> npt.NDArra
 
 def _mirror(width: int) -> Matrices:
     return translation(width, 0.0) @ scaling(-1.0, 1.0)
+
+
+def _resized(shown: Rectangles, size: Rectangles) -> Matrices:
+    """float64 (B, 3, 3): what a resize of rectangles (B, 4) to heights and widths (B, 2) does, no mirroring."""
+    extent = shown[:, 2:] - shown[:, :2]
+    return window(shown[:, 0], shown[:, 1], extent[:, 0], extent[:, 1], (size[:, 0], size[:, 1]))
 
 
 def _rectangle(matrices: Matrices, height: Extent, width: Extent) -> Rectangles:

@@ -31,6 +31,9 @@ from streamaug.samples.label import parse_label
 from streamaug.samples.problem import Problem, Replace
 from streamaug.samples.target import TargetFunction, checked_target, stacked_targets
 
+#: Stands for the image in rows without one: a pixel, not encoded.
+_FILLER = np.zeros(3, np.uint8)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
@@ -43,7 +46,8 @@ class Job:
         plan: The numbers of the batch.
         targets: int64 (B,), or (B, …) of a function; None without targets.
         notes: The rows' annotations, empty where the stage reads no annotations.
-        arrays: DALI's inputs: B encoded images, then the plan's feeds in order.
+        arrays: DALI's inputs: B encoded images, with fillers behind them where the plan's feeds have more rows; then
+            these feeds in order.
         inputs: The same as DALI's own lists of tensors, which share their memory and are fed without further ado.
     """
 
@@ -58,8 +62,13 @@ class Job:
 
     @property
     def size(self) -> int:
-        """Rows."""
+        """Images."""
         return len(self.batch.data)
+
+    @property
+    def rows(self) -> int:
+        """Samples of DALI's, which are more where views are cut from one resized image (`Layout.rows_per_image`)."""
+        return len(self.arrays[0])
 
 
 class Preparer:
@@ -156,9 +165,10 @@ class Preparer:
         kept = self.annotator.around_boxes(notes, good) if self.annotator is not None and self._keeping else None
         plan = self._planner.plan(good, batch.origin, batch.attempts, kept)
         wrap = dali_tensors().TensorCPU  # `external_source` would make this of any buffer
-        arrays = ([wrap(image) for image in images], *plan.feeds.values())
+        fillers = [wrap(_FILLER)] * (len(images) * (self.layout.rows_per_image - 1))
+        arrays = ([*map(wrap, images), *fillers], *plan.feeds.values())
         tensor = torch.from_numpy(stacked_targets(targets)) if self._target_component(batch) is not None else None
-        return Job(batch, self, good, plan, tensor, notes, arrays, [_tensor_list(array) for array in arrays])
+        return Job(batch, self, good, plan, tensor, notes, arrays, [tensor_list(array) for array in arrays])
 
     def _read_headers(self, batch: EncodedBatch, rows: Sequence[int], headers: list[Header | str]) -> None:
         """Put the headers of some rows into `headers`, or the reason why a row has no valid header."""
@@ -223,7 +233,7 @@ class _UnusableLabelError(Exception):
     """The reason why a component is no class number."""
 
 
-def _tensor_list(values: Any) -> Any:
+def tensor_list(values: Any) -> Any:
     """Values of a batch as a list of tensors of DALI's: of an array (B, ...), or of B arrays or tensors."""
     tensors = dali_tensors()
     if not isinstance(values, list):

@@ -55,6 +55,7 @@ class FileSource(Source):
 
     def __init__(self, root: str, options: StorageOptions, *, is_remote: bool = False) -> None:
         self._root = root
+        self._inside = os.path.join(root, "")  # noqa: PTH118 - "" stays "", any other ends in a slash
         self.options = options
         self.is_remote = is_remote
 
@@ -66,10 +67,15 @@ class FileSource(Source):
         """The file's path or URL."""
         return ref if "://" in ref else os.path.join(self._root, ref)  # noqa: PTH118 - called for each sample
 
+    def _path(self, ref: str) -> str:
+        if "://" in ref:
+            return Location.parse(ref).path
+        return ref if ref.startswith("/") else self._inside + ref
+
     def read(self, refs: Sequence[str]) -> Iterator[Content | Unusable]:
         """The files' bytes."""
         if not self.is_remote:
-            return one_by_one(lambda ref: read_file(_path(self.url(ref))), refs)
+            return one_by_one(lambda ref: read_file(self._path(ref)), refs)
         storage = Storage(self.options)
         return ahead(lambda ref: _read_any(storage, self.url(ref)), refs, threads=_THREADS_REMOTE, group=1)
 
@@ -110,8 +116,16 @@ def read_file(path: str) -> Content | Unusable:
         StorageError: If the disk fails.
     """
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - called for each sample
-            return Content(file.readall())
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            data = os.read(descriptor, size + 1)  # a byte more, so that one call shows whether this is all
+            if len(data) == size:
+                return Content(data)
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:  # changing, of 2 GB, or no plain file
+                return Content(data + file.readall())
+        finally:
+            os.close(descriptor)
     except OSError as error:
         if error.errno not in _LASTING:
             raise unreadable(path, error) from error
@@ -160,7 +174,3 @@ def stem(name: str) -> tuple[str, str]:
     if not dot or "/" in suffix:
         return name, ""
     return base, suffix.lower()
-
-
-def _path(url: str) -> str:
-    return Location.parse(url).path if "://" in url else url

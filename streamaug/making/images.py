@@ -76,7 +76,7 @@ class ImageRule:
             return self._reduced(content, suffix, self.max_side)
         if (self.decode or suffix != "jpg") and (reason := _undecodable(content.image)):
             return Unusable(reason)
-        return content if content.suffix else content._replace(suffix=suffix)
+        return content if content.suffix else Content(content.image, suffix, content.others)
 
     def _reduced(self, content: Content, suffix: str, max_side: int) -> Content | Unusable:
         header = inspect(content.image, orientation=True)
@@ -95,7 +95,10 @@ class ImageRule:
 
 def suffix_of(data: bytes) -> str:
     """The suffix of an image that `image_header` takes, by its first bytes."""
-    return next(suffix for magic, suffix in _SUFFIXES if data.startswith(magic))
+    for magic, suffix in _SUFFIXES:
+        if data.startswith(magic):
+            return suffix
+    raise ValueError(f"suffix_of: the image must be of a format that can be read, got {data[:8]!r}. Inspect it first.")
 
 
 def reduce(data: bytes, max_side: int, quality: int, orientation: int) -> tuple[bytes, str]:

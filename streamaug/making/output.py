@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from streamaug.errors import IndexFormatError, StorageError
 from streamaug.making.plan import TAR_RECORD
+from streamaug.making.tar_file import GatheringFile
 from streamaug.shards.checksum import checksums_beside, read_checksums
 from streamaug.shards.index import Sample, read_index
 from streamaug.shards.stale import check_fresh
@@ -158,11 +159,11 @@ class Output:
         path = Path(self.shard(number).path)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
-            with temporary.open("wb", buffering=1 << 16) as file:
-                shard = OpenShard(file)
+            with GatheringFile(temporary, "wb") as file:
+                shard = OpenShard(cast("BinaryIO", file))
                 yield shard
-                file.flush()
-                # The disk begins to write it now, beside the next shard, and not when memory is full of such pages.
+                # The disk begins to write the shard now, while the next is made, and not when memory is full of such
+                # pages.
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             if shard.is_kept:
                 temporary.replace(path)

@@ -183,11 +183,12 @@ def write_index(samples: Sequence[Sample]) -> str:
     """The text of DALI's index, v1.2: a line per sample of "suffix offset size name" each member."""
     lines = [f"v1.2 {len(samples)}"]
     for sample in samples:
-        fields = (
-            f"{_escaped(suffix)} {member.offset} {member.size} {_escaped(member.name)}"
-            for suffix, member in sample.members.items()
-        )
-        lines.append(" ".join(fields))
+        members = sample.members.items()
+        line = " ".join([f"{suffix} {member.offset} {member.size} {member.name}" for suffix, member in members])
+        if not _is_plain(line, blanks=4 * len(members) - 1):
+            fields = (f"{_escaped(suffix)} {at.offset} {at.size} {_escaped(at.name)}" for suffix, at in members)
+            line = " ".join(fields)
+        lines.append(line)
     return "\n".join(lines) + "\n"
 
 
@@ -244,9 +245,15 @@ def _parsed(line: str, shown_as: str, number: int, num_bytes: int) -> Sample:
     return Sample(split[0], members)
 
 
+def _is_plain(line: str, *, blanks: int) -> bool:
+    """Whether a line of members has no field that is to be escaped, as nearly all have none."""
+    is_whole = line.count(" ") == blanks and "  " not in line and not line.startswith(" ") and not line.endswith(" ")
+    return is_whole and line.isascii() and line.isprintable()
+
+
 def _escaped(text: str) -> str:
     if text.isascii() and text.isprintable() and " " not in text and text:
-        return text  # nearly all
+        return text
     return text.translate(_TO_PICTURES) or "\u2400"
 
 

@@ -136,6 +136,14 @@ def test_a_slow_operation_is_named(program, measured, function, largest):
     assert all(row["share"] is not None and 0 <= row["share"] <= 1 for row in report["rows"])
 
 
+def test_views_that_are_cut_from_one_image_are_measured(url, measured, tmp_path):
+    recipe = tmp_path / "ten.json"
+    recipe.write_text(sa.recipes.imagenet_tta("ten_crop", 16, 20).to_json())
+    report = measured(url, "--recipe", str(recipe), "--batch-size", "8")
+    rows = {row["name"]: row for row in report["rows"]}
+    assert {"decode", "ResizeShortest + 10 views"} <= set(rows), rows
+
+
 @pytest.mark.skipif(usable_cores() < 2, reason="with one core a second thread changes nothing")
 def test_one_thread_is_named(program, measured):
     report = measured("--chain", program("one_thread"))

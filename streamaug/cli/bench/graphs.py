@@ -16,7 +16,7 @@ from streamaug.dali.decode import decode
 from streamaug.dali.device import default_threads, resolve_device
 from streamaug.dali.graph import define
 from streamaug.dali.layout import SHAPE, START, Layout
-from streamaug.dali.prepare import Job, Preparer
+from streamaug.dali.prepare import Job, Preparer, tensor_list
 from streamaug.dali.runner import Runner
 from streamaug.errors import RecipeError
 from streamaug.ops import Resize
@@ -171,7 +171,7 @@ class Graphs:
             image = decode(nodes[0], dict(zip(names, nodes[1:], strict=True)), kind, load)
             return [dali_fn().crop(image, crop=(1, 1))]
 
-        inputs = [[job.inputs[0], *(job.inputs[place] for place in places)] for job in part.jobs]
+        inputs = [[tensor_list(job.arrays[place][: job.size]) for place in (0, *places)] for job in part.jobs]
         return self._run(part, graph, inputs)
 
     def _whole_graph(self, part: Part) -> Work:
@@ -190,7 +190,7 @@ class Graphs:
                 graph,
                 owner=part,
                 inputs=len(inputs[0]),
-                batch_size=max(sizes),
+                batch_size=max(job.rows for job in part.jobs),
                 num_threads=self.threads,
                 prefetch=self._settings["prefetch"],
                 device=self.device,
