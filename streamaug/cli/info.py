@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_set(parser)
     parser.epilog = epilog(_EXAMPLES, about=_WHAT)
-    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="to look at (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="samples to read (default: %(default)s)")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help=f"write {_SHEET} thumbnails as one picture")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -31,7 +31,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.epilog = epilog(_EXAMPLES, about=_WHAT, status=_STATUS)
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="what to make shards of, all of one kind")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="the sources of the shards, all of one kind")
     parser.add_argument("output", metavar="OUTPUT", help="folder or URL for the shards")
     parser.add_argument("--processes", type=int, metavar="N", help="default: one for each usable core")
     add_ray(parser)

@@ -137,4 +137,4 @@ def _print(facts: dict[str, Any]) -> None:
         f"samples beside their neighbour of the shard: {found['neighbours']:.2%}; "
         f"a full shuffle has {found['neighbours_full']:.2%}"
     )
-    print(f"correlation of a batch's step with its place as listed: {found['drift']:+.2f}; a full shuffle has 0")
+    print(f"correlation of a sample's step with its number as listed: {found['drift']:+.2f}; a full shuffle has 0")

@@ -68,7 +68,7 @@ def on_each(
 
 def add_split(parser: argparse.ArgumentParser) -> None:
     """Add --split to a parser."""
-    parser.add_argument("--split", metavar="NAME", help="of a folder, pattern or manifest of several: train, say")
+    parser.add_argument("--split", metavar="NAME", help="the split to take where several are named: train, say")
 
 
 def list_source(
@@ -91,10 +91,10 @@ def list_source(
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
-    """Add what `open_set` needs to a parser."""
+    """Add the arguments of `open_set` to a parser."""
     add_source(parser)
     add_split(parser)
-    parser.add_argument("--components", nargs="+", default=["jpg;jpeg;png;webp", "cls"], help="as of ShardSet.open")
+    parser.add_argument("--components", nargs="+", default=["jpg;jpeg;png;webp", "cls"], help="as for ShardSet.open")
 
 
 def open_set(arguments: argparse.Namespace, *, further: Sequence[str] = ()) -> "ShardSet":

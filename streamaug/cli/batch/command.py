@@ -29,15 +29,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = epilog(_EXAMPLES)
     parser.add_argument("function", metavar="FILE.py:FUNCTION", help="a function that returns the training's chain")
     parser.add_argument("--epoch", type=int, metavar="E", help="the epoch, from 0; default: that of the state")
-    parser.add_argument("--step", type=int, metavar="K", help="the step, from 0; default: what follows the state")
+    parser.add_argument("--step", type=int, metavar="K", help="the step, from 0; default: that behind the state")
     parser.add_argument("--world-size", type=int, default=1, metavar="W", help="number of ranks (default: %(default)s)")
     parser.add_argument("--state", metavar="FILE[:KEY]", help="a checkpoint that holds the chain's state_dict()")
     parser.add_argument(
-        "-o", "--output", type=Path, help="the page (default: batch.html, if it is all that is asked for)"
+        "-o", "--output", type=Path, help="the page (default: batch.html, if no other output is asked for)"
     )
     parser.add_argument("--rows", type=int, default=64, help="rows on the page (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the facts of every row as JSON")
-    parser.add_argument("--save-tensors", type=Path, metavar="FILE.pt", help="write what each rank's loop was given")
+    parser.add_argument("--save-tensors", type=Path, metavar="FILE.pt", help="write the batches of all ranks' loops")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(NAMED)}; a .json file; or module:attribute (default: %(default)s)",
     )
     parser.add_argument("--batch-size", type=int, default=64, metavar="B", help="default: %(default)s")
-    parser.add_argument("--device", default="auto", help="as of augment (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="as for augment (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="DALI's threads (default: augment's own)")
     parser.add_argument("--num-classes", type=int, default=1000, metavar="K", help="default: %(default)s")
     parser.add_argument("--no-mix", action="store_true", help="leave out mixup_or_cutmix")
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_split(parser)
     group = parser.add_argument_group("beside it")
     group.add_argument("--model", metavar="NAME", help="the name of the model whose step --step-ms is")
-    group.add_argument("--step-ms", type=float, metavar="MS", help="a training step's milliseconds: would it wait?")
+    group.add_argument("--step-ms", type=float, metavar="MS", help="milliseconds of a training step: does it wait?")
     group.add_argument("--against", metavar="PEERS", help=f"other loaders, by commas: {', '.join(NAMES)}")
     group = parser.add_argument_group("measurement")
     group.add_argument("--repeats", type=int, default=5, help="runs of each part (default: %(default)s)")

@@ -17,11 +17,11 @@ from streamaug.shards.index import components_of
 from streamaug.shards.names import PassedOver
 from streamaug.storage import Storage
 
-_WHAT = """Checked are: that shards are whole tars and hold samples; that indexes, manifests and checksums beside them
-fit; that no key comes twice; that each sample has its components. Images must have a sound header and end, as training
-demands, and with --decode must decode whole, on the CPU, by DALI, which trains, and by Pillow, to pixels that differ by
-no more than 8 gray levels on average. Components named cls, class or label must be class numbers as training takes
-them; those named json must be JSON objects; other components only have to exist."""
+_WHAT = """It checks that shards are whole tars and hold samples; that indexes, manifests and checksums beside them
+fit; that no key comes twice; that each sample has its components. Images must have a sound header and end, as
+training demands. With --decode they must decode whole, on the CPU, by DALI, as in training, and by Pillow, to pixels
+that differ by no more than 8 gray levels on average. Components named cls, class or label must be class numbers as
+training takes them; those named json must be JSON objects; other components only have to exist."""
 _STATUS = "0 where nothing is wrong, 1 for findings and failures, 2 for wrong arguments"
 _EXAMPLES = [
     "streamaug check shards/train",

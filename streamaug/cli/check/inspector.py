@@ -92,7 +92,7 @@ class Inspection:
 
 
 class ShardInspector:
-    """Reads a shard through and finds what is wrong with it. Any number of threads may use it.
+    """Reads a shard through and makes findings about it. Any number of threads may use it.
 
     Args:
         storage: Reads the shards.
