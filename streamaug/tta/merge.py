@@ -61,8 +61,7 @@ def merge(
         method: How the views' probabilities are merged, a name of `METHODS`. "mean": their arithmetic mean.
             "logit_mean": their geometric mean, which is the activation of the mean of the logits. "max": the largest.
             "median": the middle value, or the mean of the two middle values where V is even. Under softmax the result
-                is
-            renormalised.
+            is renormalised.
         weights: Of the views in "mean": (V, 1), or (V, K) for each class, non-negative; they need not sum to 1. None:
             equal weights.
         temperature: Divides the logits, > 0; above 1 makes each view less sure.
