@@ -215,7 +215,7 @@ class _Run:
         for number in self._numbers:
             samples = self._plan.shard(number)
             if number not in kept:
-                yield Task(number, samples)
+                yield Task(number, samples, self._plan.num_bytes(number))
             elif len(kept[number].keys) < len(samples):
                 held = set(kept[number].keys)
                 yield Task(number, [sample for sample in samples if sample.key not in held], write=False)

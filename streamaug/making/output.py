@@ -143,8 +143,12 @@ class Output:
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def open_shard(self, number: int) -> Iterator[OpenShard]:
+    def open_shard(self, number: int, num_bytes: int) -> Iterator[OpenShard]:
         """A shard to write to; it gets its name at the end, and vanishes on an error.
+
+        Args:
+            number: Which one.
+            num_bytes: About how large it will be.
 
         Raises:
             StorageError: If it cannot be written.
@@ -160,8 +164,10 @@ class Output:
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
             with GatheringFile(temporary, "wb") as file:
+                file.allocate(num_bytes)
                 shard = OpenShard(cast("BinaryIO", file))
                 yield shard
+                file.truncate()
                 # The disk begins to write the shard now, while the next is made, and not when memory is full of such
                 # pages.
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

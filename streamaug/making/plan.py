@@ -57,6 +57,7 @@ class Plan:
         self.order = _order(len(self._listed), options)
         self._bytes = np.array([self._bytes_of(number) for number in self.order.tolist()], np.int64)
         self.borders = np.array([0, len(self._listed)], np.int64)
+        self._shard_bytes = self._bytes.sum(keepdims=True)
 
     def __len__(self) -> int:
         return len(self._listed)
@@ -83,10 +84,15 @@ class Plan:
         if size is None:
             size = min(_LARGEST, max(_SMALLEST, int(num_bytes.sum()) // _SHARDS))
         self.borders = _borders(num_bytes, size - TAR_RECORD)
+        self._shard_bytes = np.add.reduceat(num_bytes, self.borders[:-1]) + TAR_RECORD
 
     def shard(self, number: int) -> list[Sample]:
         """The samples of one shard."""
         return [self._sample(int(at)) for at in self.order[self.borders[number] : self.borders[number + 1]]]
+
+    def num_bytes(self, number: int) -> int:
+        """About how large a shard will be, a little more rather than less."""
+        return int(self._shard_bytes[number])
 
     def _sample(self, number: int) -> Sample:
         listed = self._listed[number]

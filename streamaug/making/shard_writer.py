@@ -19,10 +19,18 @@ from streamaug.shards.tar import Member
 
 
 class Task(NamedTuple):
-    """A shard to write; or the samples that are missing in a finished shard, to be judged again."""
+    """A shard to write; or the samples that are missing in a finished shard, to be judged again.
+
+    Attributes:
+        number: The shard.
+        samples: Its samples.
+        num_bytes: About how large it will be.
+        write: Whether to write it.
+    """
 
     number: int
     samples: list[Sample]
+    num_bytes: int = 0
     write: bool = True
 
 
@@ -75,7 +83,7 @@ class ShardWriter:
             for _ in self._judged(task.samples, bad, count):
                 pass
             return Result(task, None, bad)
-        with self.output.open_shard(task.number) as written:
+        with self.output.open_shard(task.number, task.num_bytes) as written:
             samples, sums = _write(written.file, self._judged(task.samples, bad, count))
             written.is_kept = self.skip_bad or not bad
         if not written.is_kept:

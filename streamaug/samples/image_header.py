@@ -47,8 +47,10 @@ def inspect(data: Encoded, *, orientation: bool = False, max_pixels: int = MAX_P
         A `Header`, or a line that gives the problem: an unknown magic number, a header that does not parse, an image
         that was cut off before its own end, no pixels, or too many. Bytes behind the end do not matter.
     """
-    read = next((reader for magic, reader in _FORMATS if data[: len(magic)] == magic), None)
-    if read is None:
+    for magic, read in _FORMATS:  # noqa: B007 - used behind the loop
+        if data[: len(magic)] == magic:
+            break
+    else:
         start = bytes(data[:8]).hex()
         return f"the bytes start with 0x{start}, which is no image format that can be read" if start else "it is empty"
     try:

@@ -62,7 +62,7 @@ def test_a_view_is_cut_to_the_pixel_where_it_would_be_alone(photos, name):
     difference = (views.int() - expected.int()).abs()
     if name in _EXACT:
         assert difference.max() == 0
-    # Of a larger resize the filter's weights are rounded otherwise: measured, at most 0.0002 of the values.
+    # Of a larger resize the filter's weights are rounded otherwise: measured, at most 0.00006 of the values.
     assert difference.max() <= 1
     assert (difference > 0).double().mean() < 1e-3
 

@@ -23,6 +23,8 @@ _FRAME = struct.Struct(">HHB")
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _END, _SCAN = 0xD9, 0xDA
+#: Markers after which no segment is passed over.
+_BARE = _STANDALONE | {_END, _SCAN}
 #: Between scans: tables (DHT, DAC, DQT), DNL, DRI, application data and comments.
 _BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]")
@@ -75,23 +77,28 @@ def _front(data: Encoded) -> _Front:
     is_progressive = False
     blocks: dict[bytes, bytes] = {}
     position = 2
-    while position + 2 <= len(data):
-        marker, position = _marker(data, position)
+    size = len(data)
+    while position + 2 <= size:
+        if data[position] == 0xFF and (marker := data[position + 1]) != 0xFF:
+            position += 2  # as nearly all; each sample of an epoch comes by here
+        else:
+            marker, position = _marker(data, position)
         if marker == _SCAN and frame is not None:
             return _Front(*frame, is_progressive, blocks, position)
-        if marker in (_END, _SCAN):
+        if marker in _BARE:
+            if marker in _STANDALONE:
+                continue
             break
-        if marker in _STANDALONE:
-            continue
         stop = _segment_end(data, position)
         if marker in _FRAME_MARKERS:
             frame, is_progressive = _FRAME.unpack_from(data, position + 3), marker in _PROGRESSIVE
-        for prefix in _PREFIXES.get(marker, ()):
-            start = position + 2 + len(prefix)
-            if data[position + 2 : start] == prefix:
-                # Pillow joins EXIF blocks, and takes the last XMP packet.
-                earlier = blocks.get(prefix, b"") if prefix == _EXIF else b""
-                blocks[prefix] = earlier + bytes(data[start:stop])
+        elif marker in _PREFIXES:
+            for prefix in _PREFIXES[marker]:
+                start = position + 2 + len(prefix)
+                if data[position + 2 : start] == prefix:
+                    # Pillow joins EXIF blocks, and takes the last XMP packet.
+                    earlier = blocks.get(prefix, b"") if prefix == _EXIF else b""
+                    blocks[prefix] = earlier + bytes(data[start:stop])
         position = stop
     else:
         raise MalformedError(_CUT_OFF)
