@@ -32,13 +32,13 @@ def on_ray(
 
     Args:
         address: Of the cluster: "auto", host:port, or ray://host:port.
-        function: What to do; it goes to the nodes once, which must have this package.
+        function: The work; it goes to the nodes once, which must have this package.
         items: Handed over in their order, a few ahead of the work.
         tick: Called at least twice a second.
 
     Raises:
         ClusterError: If there is no Ray or no such cluster, or a task was lost too often.
-        Exception: What the function raises.
+        Exception: As the function raises.
     """
     with _connected(address) as ray:
         shared = ray.put(function)
@@ -83,7 +83,7 @@ def _result(ray: Any, reference: Any) -> Any:
         reason = str(error).strip().partition("\n")[0]
         raise ClusterError(
             f"--ray: the cluster must end each task, got one that was lost {RETRIES + 1} times: {reason} Where memory "
-            "ran out, make smaller shards; run the same command again, what is finished is kept."
+            "ran out, make smaller shards; run the same command again, finished work is kept."
         ) from error
 
 

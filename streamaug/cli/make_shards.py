@@ -1,7 +1,7 @@
-"""`streamaug make-shards SOURCE... OUTPUT`: shards out of an image folder, a list, a Hugging Face dataset or tars.
+"""`streamaug make-shards SOURCE... OUTPUT`: makes shards of an image folder, a list, a Hugging Face dataset or tars.
 
 Out: `shard-000000.tar` and so on with index, checksums and manifest, the class table, and a record of how they were
-made. Exit status 1 where samples cannot be used and were not to be left out.
+made. Exit status 1 where samples cannot be used, and --skip-bad is not given.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.epilog = epilog(_EXAMPLES, about=_WHAT, status=_STATUS)
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="what to make shards of, all of one kind")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="the sources of the shards, all of one kind")
     parser.add_argument("output", metavar="OUTPUT", help="folder or URL for the shards")
     parser.add_argument("--processes", type=int, metavar="N", help="default: one for each usable core")
     add_ray(parser)
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the shards; 1 if bad samples were in the way."""
+    """Make the shards; returns 1 if bad samples kept the manifest from being written."""
     options = MakeOptions(
         seed=arguments.seed,
         shuffle=not arguments.no_shuffle,

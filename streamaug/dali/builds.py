@@ -1,4 +1,4 @@
-"""The installed builds of DALI, which there are for each version of CUDA, and which all install the same folder.
+"""The installed builds of DALI: each version of CUDA has a build, and all install the same folder.
 
 In: `importlib.metadata`. Out: a warning where two are installed, once a process. It does not import DALI.
 """

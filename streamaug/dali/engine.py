@@ -1,6 +1,6 @@
 """Runs recipes: encoded batches in, as many augmented batches out, in the same order.
 
-The preparer finds bad samples from their bytes before DALI sees them; DALI refuses those that bytes do not tell. Either
+The preparer finds bad samples from their bytes before DALI sees them; DALI refuses other bad samples. Either
 is replaced, and after a refusal every batch under way runs again from the inputs that the engine kept, bit for bit. An
 error for which no sample is to blame, of a GPU or for want of memory, is raised unchanged, after the batches before it.
 A thread of the engine's own, which lives as long as the pass, prepares the batch that comes next while the thread that

@@ -31,7 +31,7 @@ from streamaug.samples.label import parse_label
 from streamaug.samples.problem import Problem, Replace
 from streamaug.samples.target import TargetFunction, checked_target, stacked_targets
 
-#: Stands for the image in rows without one: a pixel, not encoded.
+#: The image of rows without an image: a pixel, not encoded.
 _FILLER = np.zeros(3, np.uint8)
 
 
@@ -67,7 +67,7 @@ class Job:
 
     @property
     def rows(self) -> int:
-        """Samples of DALI's, which are more where views are cut from one resized image (`Layout.rows_per_image`)."""
+        """Samples of DALI's batch, more where views are cut from one resized image (`Layout.rows_per_image`)."""
         return len(self.arrays[0])
 
 
@@ -234,7 +234,7 @@ class _UnusableLabelError(Exception):
 
 
 def tensor_list(values: Any) -> Any:
-    """Values of a batch as a list of tensors of DALI's: of an array (B, ...), or of B arrays or tensors."""
+    """Values of a batch as DALI's list of tensors, from an array (B, ...) or from B arrays or tensors."""
     tensors = dali_tensors()
     if not isinstance(values, list):
         return tensors.TensorListCPU(values)
@@ -252,7 +252,7 @@ def _label(text: bytes, *, num_classes: int | None) -> npt.NDArray[np.int64]:
 def _target(
     targets: TargetFunction | Literal["label"] | None, num_classes: int | None
 ) -> Callable[[bytes], npt.NDArray[Any]] | None:
-    """From a component's bytes to the target of a sample; None where there are no targets."""
+    """The function from a component's bytes to the target of a sample; None without targets."""
     if targets is None:
         return None
     if targets == "label":

@@ -23,7 +23,7 @@ def undecodable(job: Job) -> dict[int, Problem]:
     """The rows of a batch that DALI refuses to decode on the CPU, with its reason.
 
     Raises:
-        MemoryError: If there is not enough memory to tell.
+        MemoryError: If memory does not suffice to decide.
     """
     decoder = SampleDecoder()
     problems: dict[int, Problem] = {}

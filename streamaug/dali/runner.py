@@ -1,8 +1,8 @@
 """One DALI pipeline, fed by hand: batches in by `submit`, out by `collect`, in the same order.
 
 In: numpy arrays, used in place and kept alive until the batch is collected. Out: torch tensors that share DALI's
-memory, which DALI does not use again while a tensor lives. Once a call raises, the pipeline is dead and freed, and a
-new one must be made.
+memory, which DALI does not use again while a tensor lives. Once a call raises, the pipeline is dead and freed; make a
+new pipeline then.
 """
 
 import ctypes

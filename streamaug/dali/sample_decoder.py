@@ -42,7 +42,7 @@ class SampleDecoder:
 
         Raises:
             RefusedError: If DALI refuses to decode it.
-            MemoryError: If there is not enough memory to tell.
+            MemoryError: If memory does not suffice to decide.
         """
         window = [np.array([numbers], np.int32) for numbers in (start, shape)]
         return self.decode_arrays([dali_tensors().TensorCPU(image)], *window)

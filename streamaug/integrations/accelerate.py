@@ -20,7 +20,7 @@ _FRAMES = 16
 
 
 def prepare(accelerator: Any, stage: Stage) -> "StageLoader":
-    """A loader over a chain for an Accelerator, in place of `accelerator.prepare(DataLoader(…))`.
+    """A loader over a chain for an Accelerator, instead of `accelerator.prepare(DataLoader(…))`.
 
     `accelerator.save_state` and `load_state` save and restore it, in the order in which loaders were prepared.
 

@@ -101,7 +101,7 @@ class StreamTrainerMixin:
                 )
         self.train_stage, self.eval_stage = train_stage, eval_stage
         if eval_stage is not None and kwargs.get("eval_dataset") is None:
-            kwargs["eval_dataset"] = eval_stage.as_dataset()  # Trainer wants one where eval_strategy is set
+            kwargs["eval_dataset"] = eval_stage.as_dataset()  # Trainer needs a data set where eval_strategy is set
         super().__init__(*args, **kwargs)
         trainer: Any = self
         if not any(isinstance(callback, LoaderState) for callback in trainer.callback_handler.callbacks):

@@ -1,7 +1,7 @@
 """`FileSource`: samples that are single files, on disk or in object storage, read a little ahead of their use.
 
-In: paths or URLs. Out: the files' bytes, or why one cannot be had. What may pass, a disk that is full of errors or a
-server that does not answer, ends the run instead.
+In: paths or URLs. Out: the files' bytes, or the reason why a file cannot be read. A failure that may pass, of a disk or
+of a server that does not answer, ends the run instead.
 """
 
 import errno
@@ -36,16 +36,16 @@ _LASTING = frozenset(
         errno.EINVAL,
     }
 )
-#: Samples that a thread reads in one go; one by one each would cost a hand-over of some 50 µs.
+#: Samples that a thread reads in one go; singly each would cost a hand-over of some 50 µs.
 _GROUP = 16
 _THREADS_LOCAL, _THREADS_REMOTE = 8, 16
-#: A file that takes longer on average is worth a thread to wait for it; from the page cache one takes 0.05 ms, and the
-#: hand-overs between threads would cost a third of the CPU time of copying (measured on 110 kB files).
+#: Files that take longer on average are worth a thread that waits for them; from the page cache a file takes 0.05 ms,
+#: and the hand-overs between threads would cost a third of the CPU time of copying (measured on 110 kB files).
 _SLOW_SECONDS, _SLOW_IN_ALL = 2e-3, 0.25
 
 
 class FileSource(Source):
-    """Files by path, relative ones below a folder, or by URL.
+    """Reads files by path, relative to a folder, or by URL.
 
     Args:
         root: Folder of relative paths.

@@ -54,7 +54,7 @@ def list_csv(url: str, storage: StorageOptions, options: MakeOptions) -> Listing
 
 
 def _delimiter(text: str) -> str:
-    """What separates the columns of a CSV file: a comma; where its first line has none, a semicolon or tab of it."""
+    """The separator of a CSV file: a comma; where the first line has no comma, its semicolon or tab."""
     first = text.partition("\n")[0]
     return "," if "," in first else next((other for other in ";\t" if other in first), ",")
 

@@ -104,7 +104,7 @@ def suffix_of(data: bytes) -> str:
 def reduce(data: bytes, max_side: int, quality: int, orientation: int) -> tuple[bytes, str]:
     """The image with `max_side` pixels on its longer side, by Lanczos, with an EXIF orientation, and its suffix.
 
-    JPEGs are decoded at an eighth to all of their size, at least twice the wanted one, as Pillow's `thumbnail` does.
+    JPEGs are decoded at an eighth to all of their size, at least twice the wanted size, as Pillow's `thumbnail` does.
     """
     with Image.open(io.BytesIO(data)) as image:
         written = _FORMATS.get(image.format or "", "png")

@@ -176,7 +176,7 @@ class _Run:
         if known is None:
             if self._output.holds_other_shards():
                 raise ValueError(
-                    f"OUTPUT: must be empty, or hold what this command began, got shards of another making in "
+                    f"OUTPUT: must be empty, or hold shards that this command began, got shards of another making in "
                     f"{self._output}. Name another folder."
                 )
             self._output.create()
@@ -193,8 +193,8 @@ class _Run:
             ]
             what = "; ".join(differing[:-1]) or "names, sizes or labels of samples, or --shard-size, differ"
             raise ValueError(
-                f"OUTPUT: must be empty, or hold what this command began, got shards of other sources or options in "
-                f"{self._output}: {what}. Name another folder, or delete this one."
+                f"OUTPUT: must be empty, or hold shards that this command began, got shards of other sources or "
+                f"options in {self._output}: {what}. Name another folder, or delete this one."
             )
         self._output.remove_torn(self._numbers, [] if self._parts > 1 else [RECORD, CLASSES, LEFT_OUT, MANIFEST])
         return True

@@ -1,7 +1,8 @@
 """The tar of a shard, as webdataset's `TarWriter` writes it, with headers that are put together from constant parts.
 
 In: members, all alike but for name and size. Out: the very bytes that `TarWriter` writes, in a small part of its CPU
-time (measured for a label: 2 µs against 21), and written many members at a time, which is what copying is bound by.
+time (measured for a label: 2 µs against 21), and written many members at a time, since writing bounds the speed of
+copying.
 """
 
 import ctypes
@@ -109,7 +110,7 @@ class ShardTar:
         return offset
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write the pieces held."""
         self._file.writelines(self._pieces)
         self._pieces, self._held = [], 0
 

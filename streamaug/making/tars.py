@@ -65,7 +65,7 @@ def list_tars(urls: Sequence[str], options: StorageOptions) -> Listing:
     """List the samples of tars.
 
     Raises:
-        StorageError: If one cannot be read.
+        StorageError: If a tar cannot be read.
         ShardError: If a tar is damaged; names it.
     """
     storage, source = Storage(options), TarSource(urls, options)

@@ -122,7 +122,7 @@ def _received(worker: _Worker) -> tuple[str, Any]:
         raise WorkerError(
             f"processes: each must live to the end of its task, got one that ended with {worker.process.exitcode}. "
             "Where it is -9, memory ran out: run the same command again with fewer --processes or smaller shards; "
-            "what is finished is kept."
+            "finished work is kept."
         ) from None
     return kind, value
 

@@ -27,7 +27,7 @@ class MixPlan:
     Attributes:
         partner: int64 (B,), the row that each row is mixed with; its own number where it has none.
         lam: float64 (B,), 0..1, the share of the row itself, as the targets use it; 1 where it is not mixed.
-        boxes: int64 (B, 4), y1, y2, x1, x2 in pixels, half open: what CutMix pastes; empty for every other row.
+        boxes: int64 (B, 4), y1, y2, x1, x2 in pixels, half open: the box that CutMix pastes; empty for every other row.
         is_cutmix: bool (B,), True where the row is CutMix's.
     """
 

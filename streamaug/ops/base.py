@@ -211,7 +211,7 @@ class Photometric(Operation, ABC):
         """Add DALI nodes to the normalised image, float32 (3, H, W) if `channels_first`, else (H, W, 3); the same out.
 
         Called only where `finishes` is set, for values that must not be normalised. The nodes see the samples that were
-            selected.
+        selected.
         """
         return image
 

@@ -59,7 +59,7 @@ class MixtureOrder(Order):
         self._weights = Weights(weights)
         if len(weights) != len(shard_sizes):
             raise ValueError(
-                f"weights: must be one for each of the {len(shard_sizes)} datasets, got {len(weights)}. Give each one."
+                f"weights: each of {len(shard_sizes)} datasets must have a weight, got {len(weights)}. Give all."
             )
         # Runs have the same length in all epochs, so a window cannot follow weights that vary.
         shares = np.full(len(weights), 1 / len(weights)) if self._weights.vary else self._weights.shares(0)
@@ -155,7 +155,7 @@ class MixtureOrder(Order):
     def _member_runs(
         self, epoch: int, lane: int, i: int, start: int, stop: int
     ) -> Iterator[tuple[Int64Array, Int64Array]]:
-        """The runs of dataset i that slots [start, stop) of one cycle take, consecutive in the dataset's own order."""
+        """The runs of dataset i in slots [start, stop) of one cycle, consecutive in the dataset's own order."""
         member, pattern = self._members[i], self._pattern(epoch, lane)
         earlier = int(self._quotas.before(epoch)[i])
         cycle = start // self._slots * self._slots

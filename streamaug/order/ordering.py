@@ -29,7 +29,7 @@ class Ordering(ABC):
 
         Args:
             shard_sizes: int64 (S,), the samples of each shard as listed.
-            options: What the reader's user decided.
+            options: The options of the reader's user.
 
         Raises:
             ValueError: If the ordering does not support an option; names it.

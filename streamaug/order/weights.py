@@ -41,7 +41,7 @@ class Weights:
             if not callable(weight) and not (_is_number(weight) and 0 < weight <= sys.float_info.max):
                 raise ValueError(
                     f"weights: each must be a positive number, got {weight!r} for dataset {i}. "
-                    "Leave out what gets none."
+                    "Leave out a dataset without a weight."
                 )
         self._constant = None if self.vary else self._shares(0)
         self.shares(0)

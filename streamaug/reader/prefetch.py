@@ -222,7 +222,7 @@ class Prefetcher:
         if smaller.num_bytes > room and not self._warned:
             self._warned = True
             warnings.warn(
-                "memory_limit: must hold the samples of one batch and what is under way, got "
+                "memory_limit: must hold the samples of a batch and requests under way, got "
                 f"{self._read_ahead.memory_limit} bytes, so it is exceeded. Give StorageOptions a larger memory_limit, "
                 "or the reader a smaller batch_size.",
                 stacklevel=2,

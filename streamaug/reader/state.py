@@ -183,7 +183,7 @@ def check_state(state: Mapping[str, Any], mine: Mapping[str, Any]) -> tuple[int,
     for field in ("epoch", "position"):
         if isinstance(state[field], bool) or not isinstance(state[field], int) or state[field] < 0:
             raise StateError(
-                f"state.{field}: must be an integer of at least 0, got {state[field]!r}. Load what state_dict() gave."
+                f"state.{field}: must be an integer of at least 0, got {state[field]!r}. Load a state of state_dict()."
             )
     return int(state["epoch"]), int(state["position"])
 
@@ -191,9 +191,11 @@ def check_state(state: Mapping[str, Any], mine: Mapping[str, Any]) -> tuple[int,
 def check_fields(state: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     """Raise StateError unless a state has the fields of `mine`, and its `order` is a mapping."""
     if not isinstance(state, Mapping):
-        raise StateError(f"state: must be a mapping, got {type(state).__name__}. Load what state_dict() gave.")
+        raise StateError(f"state: must be a mapping, got {type(state).__name__}. Load a state of state_dict().")
     for field in mine:
         if field not in state:
-            raise StateError(f"state.{field}: is missing, got the fields {sorted(state)}. Load what state_dict() gave.")
+            raise StateError(
+                f"state.{field}: is missing, got the fields {sorted(state)}. Load a state of state_dict()."
+            )
     if not isinstance(state["order"], Mapping):
-        raise StateError(f"state.order: must be a mapping, got {state['order']!r}. Load what state_dict() gave.")
+        raise StateError(f"state.order: must be a mapping, got {state['order']!r}. Load a state of state_dict().")

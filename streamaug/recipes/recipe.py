@@ -52,7 +52,7 @@ class Recipe:
         for operation in (operation for branch in self.branches for operation in branch):
             if isinstance(operation, Photometric) and operation.finishes and self.output.std is None:
                 raise RecipeError(
-                    f"Recipe.output: must have mean and std for {operation!r}, which paints what is normal after "
+                    f"Recipe.output: must have mean and std for {operation!r}, which paints normal noise after "
                     f"normalising, got {self.output!r}. Write Output(mean=127.5, std=64.0)."
                 )
         sizes = {self._check(branch) for branch in self.branches}
@@ -179,7 +179,7 @@ def _check_order(branch: Sequence[Operation]) -> None:
 
 
 def border(branch: Sequence[Operation]) -> tuple[str, Color] | None:
-    """The one (mode, fill) of a sequence of operations, None where no border can show; RecipeError where two disagree.
+    """The common (mode, fill) of a sequence of operations, None without a border; RecipeError where two disagree.
 
     An operation without a border takes that of another; a fill alone means a constant border.
     """
@@ -210,7 +210,7 @@ def _refuse_second(parameter: str, owners: Mapping[Any, str]) -> None:
 
 
 def resampling(branch: Sequence[Operation]) -> tuple[str, bool]:
-    """The one (interpolation, antialias) of a sequence of operations; RecipeError where two disagree."""
+    """The common (interpolation, antialias) of a sequence of operations; RecipeError where two disagree."""
     asked = [
         (operation.interpolation, operation.antialias)
         for operation in branch

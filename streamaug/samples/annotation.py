@@ -79,7 +79,7 @@ def parse_note(text: bytes, form: Form) -> Note:
     boxes, wrong_boxes = _parse_boxes(listed_boxes, form.box_format)
     labels, wrong_labels = _parse_labels(listed_labels, len(boxes), form.table)
     points, wrong_points = _parse_keypoints(listed_points)
-    apart = len(points) != len(boxes)  # keypoints that belong to no box
+    apart = len(points) != len(boxes)  # keypoints without a box
     for wrong in (wrong_boxes, wrong_labels, wrong_points):
         if wrong and (not form.drops or (apart and wrong is wrong_points)):
             raise MalformedError(wrong[min(wrong)])
@@ -98,7 +98,7 @@ def _content(text: bytes) -> Any:
 
 
 def _columns(content: Any, form: Form) -> tuple[Any, Any, Any]:
-    """The lists of boxes, of labels (None: there are none) and of keypoints."""
+    """The lists of boxes, of labels (None: no labels) and of keypoints."""
     objects = content if isinstance(content, list) else None
     if objects is None and not isinstance(content, dict):
         raise MalformedError(f"it must be an object or a list of objects, got {type(content).__name__}")

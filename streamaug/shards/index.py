@@ -150,7 +150,7 @@ def group(members: Iterable[Member], shown_as: str) -> Iterator[Sample]:
 
 
 def _is_valid(parts: dict[str, Member]) -> bool:
-    """Whether webdataset yields the sample: it drops those that carry a non-empty `__bad__`."""
+    """Whether webdataset yields the sample: it drops samples with a non-empty `__bad__`."""
     return "__bad__" not in parts or parts["__bad__"].size == 0
 
 

@@ -21,7 +21,7 @@ from streamaug.shards.stale import check_fresh, instead_of_a_shard
 from streamaug.storage.location import Location
 from streamaug.storage.storage import Storage, Url
 
-#: Bytes of read indexes kept. Reading one again costs 6 µs a sample, 11 with checksums (best of 9, 2,000 samples).
+#: Bytes of read indexes kept. Reading an index again costs 6 µs a sample, 11 with checksums (best of 9, 2,000 samples).
 KEPT_LIMIT = 128 << 20
 
 

@@ -77,7 +77,7 @@ def find(read: Callable[[Location], bytes | None], shard: Location) -> tuple[Loc
     """The manifest beside a shard, as (location, entries): the first that exists, in the order of `NAMES`.
 
     Args:
-        read: Gives the content of a file, None where there is none.
+        read: Returns the content of a file, None where it does not exist.
         shard: Any shard of the folder.
 
     Raises:

@@ -4,7 +4,7 @@ In: a version of a remote shard. Out: its index, if a process of this user has m
 need an index at the same time, the first makes it and the others wait. The cache only saves time: where it cannot be
 used, counting goes on without it.
 
-Layout: `<cache>/streamaug/indexes/ab/<key>`, a line of ours and DALI's text; `locks/ab` is held while one is made.
+Layout: `<cache>/streamaug/indexes/ab/<key>`, a line of ours and DALI's text; `locks/ab` is held while an index is made.
 """
 
 import os

@@ -31,7 +31,7 @@ def scan(
     """The samples of a shard, and its size in bytes.
 
     Args:
-        storage: What reads it.
+        storage: Reads the shard.
         url: The shard.
         visit: Called for each member in order, but for links, when the file may be read forward from it.
         passed_over: Counts the members that are part of no sample, if given.
@@ -64,7 +64,7 @@ def stream(
     """The samples of a shard in order, each with the bytes of its members by suffix.
 
     Args:
-        storage: What reads it.
+        storage: Reads the shard.
         url: The shard.
         num_bytes: Its size.
         passed_over: Counts the members that are part of no sample, if given.

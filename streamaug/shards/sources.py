@@ -51,7 +51,7 @@ def list_shards(
     """The shards of names, in order.
 
     Args:
-        storage: What reads manifests.
+        storage: Reads manifests.
         names: Paths, also with `*`, `?` and `[…]`, and URLs; folders and manifests.
         split: The split to take of shards that are named together.
         every_split: Whether to take all splits.

@@ -32,7 +32,7 @@ def check_fresh(
         shard: The shard.
         samples: The samples that its index lists.
         num_bytes: Its size.
-        index: Its index; None: the one beside it.
+        index: Its index; None: the index beside it.
 
     Raises:
         IndexFormatError: If a header does not stand where the index says, or the shard ends without its marker.

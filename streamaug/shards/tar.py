@@ -136,7 +136,7 @@ def _followed(info: tarfile.TarInfo, links: Links, shown_as: str, passed_over: P
 
 
 def _kind(info: tarfile.TarInfo) -> str:
-    """The kind of a member that is neither file nor link."""
+    """The kind of a member that is neither file nor link, to count."""
     if info.isdir():
         return "directory"
     if info.isfifo() or info.ischr() or info.isblk():
@@ -145,7 +145,7 @@ def _kind(info: tarfile.TarInfo) -> str:
 
 
 def _check_tail(file: Seekable, shown_as: str, offset: int) -> None:
-    """What follows the first zero block must be a moderate number of zeros."""
+    """Check that only a moderate number of zeros follows the first zero block."""
     at = offset
     file.seek(at)
     while piece := file.read(1 << 20):
@@ -189,7 +189,7 @@ def _bad_header(header: bytes, shown_as: str, offset: int, why: str) -> ShardErr
 
 
 def not_a_tar(head: bytes, shown_as: str) -> ShardError | None:
-    """The error that names what a file is instead of a tar, by its first bytes; None where they do not say."""
+    """The error that names the kind of a file that is no tar, by its first bytes; None where these do not tell."""
     found = foreign(head)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""`Augmenter`: encoded batches in, decoded and augmented ones out, through one DALI graph."""
+"""`Augmenter`: encoded batches in, decoded and augmented batches out, through one DALI graph."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -25,7 +25,7 @@ class Augmenter(Stage):
         device: "auto" or None (a GPU if there is one; of several, that of LOCAL_RANK unless torch's current device was
             set), "cpu", "gpu" (torch's current device), "cuda:N", a GPU's number, or a torch.device.
         num_threads: DALI's CPU threads; None: usable cores / ranks of this host, and one more.
-        prefetch: Batches in flight ahead of the one delivered, at least 1.
+        prefetch: Batches under way ahead of the delivered batch, at least 1.
         annotations: Where boxes and keypoints are, see `Annotations`.
         targets: How targets come from the second component. "label": as class numbers, int64 (B,). None: no targets;
             the component stays in `Batch.extras`, as every component does. A function from its bytes to an int, a float

@@ -1,7 +1,7 @@
 """The base of every stage: a link of the chain with one hook, `run`, and the reader's state, passes and ranks.
 
-The only import of `IterDataPipe`. A stage turns the batches of its source into its own, one for one; everything that a
-chain promises (exact resume, passes, ranks, copies) then holds for it too.
+The only import of `IterDataPipe`. A stage turns each batch of its source into a batch of its own; then all guarantees
+of a chain (exact resume, passes, ranks, copies) hold for it too.
 """
 
 import warnings
@@ -67,7 +67,7 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
     repeat; `streamaug.testing.assert_resumes_exactly` shows whether they do.
 
     Args:
-        source: The stage before this one; None for a reader, the first.
+        source: The stage before; None for a reader, the first stage.
 
     Raises:
         TypeError: If the source is no stage of streamaug.
@@ -92,7 +92,7 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
 
     @abstractmethod
     def run(self, epoch_pass: EpochPass) -> Iterator[Any]:
-        """The batches of one pass, one for each batch that `self.source.run(epoch_pass)` gives.
+        """The batches of a pass, one for each batch of `self.source.run(epoch_pass)`.
 
         Args:
             epoch_pass: The pass: its `epoch`, the position `start` at which it begins, and `num_batches`.
@@ -100,7 +100,7 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
 
     @property
     def source(self) -> "Stage":
-        """The stage before this one.
+        """The stage before.
 
         Raises:
             TypeError: If it is the first of a chain and no reader.

@@ -16,7 +16,7 @@ from streamaug.storage.progress import LINE_SECONDS, Bar
 
 #: Seconds between two looks at the numbers of a bar.
 _LOOK_SECONDS = 1.0
-#: Columns from which on there is room for a bar, and for why a stage is late.
+#: Columns from which on the terminal has room for a bar, and for the reason why a stage is late.
 _MEDIUM, _WIDE = 100, 120
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 _NARROW_FORMAT = "{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt}{postfix}"
@@ -32,7 +32,7 @@ def progress(
     longer. Elsewhere a line says the same every 30 seconds. The first rank alone shows it.
 
     Args:
-        loader: A chain, `chain.as_dataset()`, or a DataLoader over one.
+        loader: A chain, `chain.as_dataset()`, or a DataLoader over either.
         file: Where the text goes; None: stderr.
         clock: Returns seconds.
 
@@ -110,7 +110,7 @@ class _Lines:
         self._said = clock()
 
     def advance(self) -> None:
-        """Write a line where one is due."""
+        """Write a line when it is due."""
         if self._clock() - self._said < LINE_SECONDS:
             return
         stats = self._stage.stats()

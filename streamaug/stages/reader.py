@@ -36,11 +36,11 @@ class ShardReader(Stage):
         batch_size: B, rows that this rank delivers a step.
         seed: Of the order and of every augmentation.
         shuffle: False reads the shards as listed.
-        lanes: L, see `SampleOrder`; a multiple of every number of ranks in use. None: those of the state that is
-            loaded; else 96, which 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 and 96 ranks divide; fewer for a set of less
-            than 384 samples.
-        window: Samples in the shuffle window, over all ranks. None: that of the state that is loaded; else 8,192, and
-            at least 64 a lane.
+        lanes: L, see `SampleOrder`; a multiple of every number of ranks in use. None: those of the loaded state; else
+            96, which 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 and 96 ranks divide; fewer for a set of less than 384
+            samples.
+        window: Samples in the shuffle window, over all ranks. None: that of the loaded state; else 8,192, and at least
+            64 a lane.
         tail: "drop" leaves out samples that fill no global batch; "pad" repeats samples and marks them in
             `origin.is_padding`.
         sticky_lanes: True deals the shards to the lanes once for a seed, so that in every epoch ranks find their
@@ -62,7 +62,7 @@ class ShardReader(Stage):
             begins at 0. One sample more is an error, after the batches before it.
         quarantine: A JSON-lines file to which shard, key, offset, epoch and reason of each bad sample are appended,
             once a process. The offset is that of the bad component; of the sample's first component if the bad one is
-            missing; null if there is none. Ranks of a host may share a file; a line that cannot be written later is a
+            missing; null if it has none. Ranks of a host may share a file; a line that cannot be written later is a
             warning.
         num_classes: K; with it a label that `augment` reads, after any `map_samples`, is a bad sample (`TargetError`)
             unless it is below K. Without it, only `mixup` or your loss notices a label out of range, as an error that a
@@ -406,7 +406,7 @@ class ShardReader(Stage):
         return self._substitution.stand_in(self._progress.place[0], position, attempt)
 
     def close(self) -> None:
-        """End the pass under way and its threads, and free what was read ahead."""
+        """End the pass under way and its threads, and free the bytes that were read ahead."""
         self._passes.close()
         if self._engine is not None:
             self._engine.drop_ahead()

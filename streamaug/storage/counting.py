@@ -17,7 +17,7 @@ class ReadCounts:
     Attributes:
         requests: Requests sent to a store, and reads of local files.
         bytes: Bytes received, those asked for twice included.
-        retries: Requests that were repeated because one had failed.
+        retries: Requests that were repeated after a failure.
         hedges: Ranges that were asked for a second time because the first answer took long.
         cache_hits: Blocks that the disk cache had.
         cache_misses: Blocks that it did not have.

@@ -40,7 +40,7 @@ _EXTRA_SHARE = 0.01
 class _Request:
     """A call and its future; `again` repeats the call, None if it must not be repeated; `size` is its bytes.
 
-    `about` is the range that it reads, if it reads one, and `thread` the thread that serves it.
+    `about` is the range that it reads, if any, and `thread` the thread that serves it.
     """
 
     call: Callable[[], Any]
@@ -76,7 +76,7 @@ class Fetcher:
     Args:
         storage: Reads the bytes.
         threads: Requests in flight at once, at least 1.
-        extra_bytes: Bytes that may be asked for twice; None: 1% of those asked for so far.
+        extra_bytes: Bytes that may be asked for twice; None: 1% of the bytes asked for so far.
 
     Raises:
         ValueError: If `threads` is less than 1.
@@ -209,7 +209,7 @@ class Fetcher:
             wanted = len(self._waiting)
             if request.again is not None:
                 self._pace.allowance += self._pace.share * request.size
-                wanted += 1  # one that watches for stragglers
+                wanted += 1  # a thread that watches for stragglers
             self._changed.notify()
             if self._idle < wanted and len(self._threads) < self._limit:
                 name = f"streamaug-fetch-{next(_NUMBERS)}"

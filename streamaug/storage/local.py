@@ -1,4 +1,4 @@
-"""Reading ranges of local files: one `preadv` into memory of our own.
+"""Reads ranges of local files by one `preadv` into memory of our own.
 
 Measured on a page-cached 30 MB range, 2 cores, median of 12, two sittings: preadv into numpy memory 2.84 and 2.99 ms,
 obstore's `get_range` 3.02 and 3.06 ms, `pread` 3.03 and 3.25 ms, `preadv` into a bytearray 3.41 and 4.32 ms.

@@ -41,7 +41,7 @@ class StorageOptions:
         cache_min_free: Bytes of the disk that the cache leaves free; None: 10% of it or 10 GiB, the smaller.
         check: The facts of an object that must stay the same while it is read: "version" (its size and etag, or time),
             or "size" alone, for mirrors that send different etags.
-        hedge: Send a second request when one takes far longer than most, for at most 1% more bytes.
+        hedge: Whether to send a second request when a range takes far longer than most, for at most 1% more bytes.
 
     Raises:
         ValueError: If a value is out of its range, or the endpoint is no http(s) URL or carries a password.

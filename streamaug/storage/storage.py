@@ -140,7 +140,7 @@ class Storage:
             if asked_for is None or location.is_local:
                 raise
             shard = Location.parse(asked_for).shown
-            raise StorageError(f"{shard}: must be readable, and what lies beside it. {error}") from error.__cause__
+            raise StorageError(f"{shard}: must be readable, with the files beside it. {error}") from error.__cause__
 
     def read_head(self, url: Url, size: int) -> bytes | None:
         """The first `size` bytes of an object, fewer if it is shorter; None when it does not exist, as in `read_all`.

@@ -1,4 +1,4 @@
-"""Proofs for stages of your own: call from your tests what streamaug's own stages are tested by."""
+"""Proofs for stages of your own: the functions that test streamaug's own stages, for your tests."""
 
 from streamaug.testing.resume import assert_resumes_exactly, differences
 

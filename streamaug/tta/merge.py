@@ -60,8 +60,8 @@ def merge(
         logits: float (V, B, K), tensor or array, view-major.
         method: How the views' probabilities are merged, a name of `METHODS`. "mean": their arithmetic mean.
             "logit_mean": their geometric mean, which is the activation of the mean of the logits. "max": the largest.
-            "median": the middle one, or the mean of the two in the middle where V is even. Under softmax the result is
-            renormalised.
+            "median": the middle value, or the mean of the two middle values where V is even. Under softmax the result
+            is renormalised.
         weights: Of the views in "mean": (V, 1), or (V, K) for each class, non-negative; they need not sum to 1. None:
             equal weights.
         temperature: Divides the logits, > 0; above 1 makes each view less sure.

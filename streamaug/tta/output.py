@@ -69,4 +69,4 @@ def _advice(answer: Any) -> str:
         return f"Write output={next(iter(answer), 'logits')!r}, the key of the logits."
     if isinstance(answer, tuple | list):
         return "Write output=0, the index of the logits."
-    return "Write output=function, which is given what the model returns."
+    return "Write output=function, a function of the model's result."

@@ -59,7 +59,7 @@ def view_logits(
             if logits.ndim != 2 or len(logits) != len(chunk):
                 raise ValueError(
                     f"model: must return logits ({len(chunk)}, K), got {tuple(logits.shape)}. "
-                    "Write output=function, which is given what the model returns and gives the logits."
+                    "Write output=function, which takes the model's result and returns the logits."
                 )
             parts.append(logits)
         return torch.cat(parts).view(views, size, -1)

@@ -90,7 +90,7 @@ def read(data: Encoded, orientation: bool) -> Header:
 
 
 def _unlike(directory: _Directory) -> str:
-    """The form of a TIFF that is not among the plain ones, else nothing."""
+    """The form of a TIFF that DALI does not decode like Pillow; "" for the plain forms."""
     bits, samples = directory.array(_BITS), directory.first(_SAMPLES, 1)
     photometric, compression = directory.first(_PHOTOMETRIC, 0), directory.first(_COMPRESSION, 1)
     depths = sorted(set(bits.tolist())) or [1]

@@ -99,7 +99,7 @@ def _fetched(profile: str, how: str) -> "Callable[[], S3Credential]":
         from botocore.exceptions import BotoCoreError, ClientError
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError:
-        what = f"the AWS profile {profile!r} has its keys fetched ({how}), which needs boto3"
+        what = f"the AWS profile {profile!r} fetches its keys ({how}), which needs boto3"
         raise RequestError(f"{what}: pip install 'streamaug[aws]'") from None
     try:
         fetch = Boto3CredentialProvider(boto3.Session(profile_name=profile))

@@ -7,7 +7,7 @@
     │   └── ExpiredError        the signature or the credentials ran out: certain
     ├── BeyondEndError          the range begins behind the object's end: certain
     ├── UnknownHostError        no address for the host's name: certain, unless the host has answered before
-    ├── UnreachableError        nobody listens, or no way leads there: given up soon, unless it has answered before
+    ├── UnreachableError        no server listens, or no route leads there: given up soon, unless it has answered before
     ├── NoCredentialsError      the environment has no keys: given up soon, unless the store has answered before
     ├── PageError               a web page came in place of the object: given up after a few times in a row
     └── WrongAnswerError        no answer to a range request as HTTP has them: the same
@@ -108,7 +108,7 @@ class NoCredentialsError(RemoteError):
 
 
 class PageError(RemoteError):
-    """A web page was sent in place of the object: a sign-in, a proxy's message, a "not found" with status 200."""
+    """The server sent a web page instead of the object: a sign-in, a proxy's message, a "not found" with status 200."""
 
     fix = "Open the URL in a browser to read the page; sign in, or name the server that has the files."
     tries = 8  # some 10 s: pages of overloaded proxies come now and then

@@ -62,8 +62,8 @@ _WRONG_ANSWERS = (
 _CAUSES: tuple[tuple[str, str, type[RemoteError]], ...] = (
     (r"Temporary failure in name", "the host's address cannot be looked up at present (DNS)", UnreachableError),
     (r'"dns error"', "the host has no address (DNS lookup failed)", UnknownHostError),
-    (r"kind: ConnectionRefused", "the connection was refused: nobody listens at that port", UnreachableError),
-    (r"kind: (Host|Network)Unreachable", "no way leads to the host (connect failed)", UnreachableError),
+    (r"kind: ConnectionRefused", "the connection was refused: no server listens at that port", UnreachableError),
+    (r"kind: (Host|Network)Unreachable", "no route to the host (connect failed)", UnreachableError),
     (r"InvalidContentType", "the server does not speak TLS at that port (http:// is meant)", RequestError),
     (r"InvalidCertificate\(\s*(\w+)", "the server's certificate is not accepted", RequestError),
     (r"TooManyRedirects", "the server redirects in a circle", RequestError),
@@ -105,7 +105,7 @@ def attempt(call: Callable[[], T], *, setup: bool = False) -> T:
         if type(error).__name__ != "PanicException":
             raise
         failure = RequestError(
-            f"the URL or the environment holds what obstore cannot send ({reason_of(error)})",
+            f"the URL or the environment has a value that obstore cannot send ({reason_of(error)})",
             fix="Look for blanks, line breaks and a missing http:// in URL, endpoint and the provider's variables.",
         )
     raise failure
