@@ -11,18 +11,20 @@ from typing import Any
 
 from streamaug.dali.decode import decode
 from streamaug.dali.layout import (
-    CutFeed,
     Geometry,
     GeometryFeed,
     Layout,
+    RowFeed,
     TurnFeed,
     View,
+    is_of_all_rows,
     mirror_feed,
     parameter_feed,
+    rows_feed,
     selected_feed,
 )
 from streamaug.ops.base import Color, Photometric
-from streamaug.ops.nodes import Arguments, Node, dali, dali_fn, dali_types, where, with_prefix
+from streamaug.ops.nodes import Arguments, Node, chosen, dali, dali_fn, dali_types, joined, where, with_prefix
 from streamaug.recipes.output import Output
 
 #: Samples of a GPU's resize at a launch. The memory between its two passes grows with them: of an ImageNet
@@ -40,11 +42,13 @@ def define(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder_
         hw_decoder_load: See `decode`.
 
     Returns:
-        One node per view: images in the recipe's output format (bfloat16 as float32). Where the views are cut from one
-        resized image, a single node that holds all of them, view-major.
+        One node per view: images in the recipe's output format (bfloat16 as float32). Where the graph joins the views,
+        a single node that holds all of them, view-major.
     """
     if layout.cut_from is not None:
         return [_cuts(layout, layout.cut_from, encoded, nodes, hw_decoder_load)]
+    if layout.joins_views:
+        return [_joined(layout, encoded, nodes, hw_decoder_load)]
     image = _decoded(layout, encoded, nodes, hw_decoder_load)
     frames = [_geometry(geometry, number, image, nodes) for number, geometry in enumerate(layout.geometries)]
     return [_view(layout, view, number, frames[view.geometry], nodes) for number, view in enumerate(layout.views)]
@@ -58,11 +62,10 @@ def _decoded(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decode
 def _cuts(layout: Layout, geometry: Geometry, encoded: Node, nodes: Mapping[str, Node], hw_decoder_load: float) -> Node:
     """All views in one batch of V·B samples: the first B are decoded and resized, then each view is cut from its image.
 
-    DALI's batches keep their size from end to end, so the other rows bring three bytes that pass for a pixel. The views
-    leave DALI in one piece, view-major, without copying V outputs together.
+    DALI's batches keep their size from end to end, so the other rows bring three bytes that pass for a pixel.
     """
     fn = dali_fn()
-    names = [name for name in nodes if name not in list(CutFeed)]
+    names = [name for name in nodes if not is_of_all_rows(name)]
 
     def resized(encoded: Node, *inputs: Node) -> Node:
         own = dict(zip(names, inputs, strict=True))
@@ -71,13 +74,30 @@ def _cuts(layout: Layout, geometry: Geometry, encoded: Node, nodes: Mapping[str,
     def filler(encoded: Node, *_: Node) -> Node:
         return fn.reshape(encoded, shape=[1, 1, 3], layout="HWC")
 
-    image = where(nodes[CutFeed.HOLDS_IMAGE], [encoded, *(nodes[name] for name in names)], resized, filler)
-    image = fn.permute_batch(image, indices=nodes[CutFeed.ROW])
-    cut = {"crop": layout.recipe.size, "crop_pos_x": nodes[CutFeed.X], "crop_pos_y": nodes[CutFeed.Y]}
-    if CutFeed.VERTICAL in nodes:
-        image, cut = fn.flip(fn.crop(image, **cut), horizontal=0, vertical=nodes[CutFeed.VERTICAL]), {}
+    image = where(nodes[rows_feed(0)], [encoded, *(nodes[name] for name in names)], resized, filler)
+    image = fn.permute_batch(image, indices=nodes[RowFeed.SOURCE])
+    cut = {"crop": layout.recipe.size, "crop_pos_x": nodes[RowFeed.X], "crop_pos_y": nodes[RowFeed.Y]}
+    if RowFeed.VERTICAL in nodes:
+        image, cut = fn.flip(fn.crop(image, **cut), horizontal=0, vertical=nodes[RowFeed.VERTICAL]), {}
     output = layout.recipe.output
-    return _output(output, image, nodes[CutFeed.MIRROR], _dtype(output), **cut)
+    return _output(output, image, nodes[RowFeed.MIRROR], _dtype(output), **cut)
+
+
+def _joined(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder_load: float) -> Node:
+    """All views in one batch of V·B samples: each is made of the B samples that hold an image, then they are joined."""
+    holds_image = nodes[rows_feed(0)]
+    names = [name for name in nodes if not is_of_all_rows(name)]
+    encoded, *inputs = chosen(holds_image, [encoded, *(nodes[name] for name in names)])
+    own = dict(zip(names, inputs, strict=True))
+    image = _decoded(layout, encoded, own, hw_decoder_load)
+    frames = [_geometry(geometry, number, image, own) for number, geometry in enumerate(layout.geometries)]
+    views = [
+        _photometry(layout, view, number, frames[view.geometry], own, (holds_image,))[0]
+        for number, view in enumerate(layout.views)
+    ]
+    output = layout.recipe.output
+    image = joined(views, [nodes[rows_feed(number)] for number in range(len(views) - 1)])
+    return _output(output, image, nodes[RowFeed.MIRROR], _dtype(output))
 
 
 def _upright(image: Node, nodes: Mapping[str, Node]) -> Node:
@@ -219,22 +239,57 @@ def _warp(geometry: Geometry, number: int, image: Node, nodes: Mapping[str, Node
     )
 
 
-def _view(layout: Layout, view: View, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
-    """Mirroring where the photometry needs it first, the photometric operations in order, and the output."""
+def _photometry(
+    layout: Layout,
+    view: View,
+    number: int,
+    image: Node,
+    nodes: Mapping[str, Node],
+    selections: tuple[Node, ...] = (),
+) -> tuple[Node, Node]:
+    """Mirroring where the photometry needs it first, and the photometric operations in order.
+
+    Args:
+        layout: The recipe's layout.
+        view: The view.
+        number: Its index.
+        image: What its geometry leaves.
+        nodes: One node per feed, by name.
+        selections: Those that image and nodes passed, outermost first.
+
+    Returns:
+        The image, and which samples are still to be mirrored.
+    """
     mirror: Node = nodes.get(mirror_feed(number), int(view.mirrored))
     if view.mirrors_early and (mirror_feed(number) in nodes or view.mirrored):
         image = dali_fn().flip(image, horizontal=mirror, vertical=0)
         mirror = 0
 
-    def applied(index: int, operation: Photometric, image: Node, build: Callable[[Node, Arguments], Node]) -> Node:
-        parameters = with_prefix(nodes, parameter_feed(number, index))
-        arguments = Arguments(parameters, *layout.recipe.size, layout.device).uploaded(operation.inputs)
-        if operation.probability < 1.0:
-            return arguments.where(nodes[selected_feed(number, index)], image, build)
-        return build(image, arguments)
-
     for index, operation in view.photometric:
-        image = applied(index, operation, image, operation.build)
+        image = _applied(layout, (number, index), operation, image, nodes, operation.build, selections)
+    return image, mirror
+
+
+def _applied(
+    layout: Layout,
+    place: tuple[int, int],
+    operation: Photometric,
+    image: Node,
+    nodes: Mapping[str, Node],
+    build: Callable[[Node, Arguments], Node],
+    selections: tuple[Node, ...] = (),
+) -> Node:
+    """`build` on the samples that an operation changes; `place` is the view's index, and that of the random stream."""
+    parameters = with_prefix(nodes, parameter_feed(*place))
+    arguments = Arguments(parameters, *layout.recipe.size, layout.device, selections).uploaded(operation.inputs)
+    if operation.probability < 1.0:
+        return arguments.where(nodes[selected_feed(*place)], image, build)
+    return build(image, arguments)
+
+
+def _view(layout: Layout, view: View, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
+    """A view's photometry, and the output."""
+    image, mirror = _photometry(layout, view, number, image, nodes)
     output, types = layout.recipe.output, dali_types()
     finishing = [(index, operation) for index, operation in view.photometric if operation.finishes]
     if not finishing:
@@ -243,7 +298,7 @@ def _view(layout: Layout, view: View, number: int, image: Node, nodes: Mapping[s
     image = _output(output, image, mirror, types.FLOAT)
     for index, operation in finishing:
         finish = partial(operation.finish, channels_first=not output.channels_last)
-        image = applied(index, operation, image, finish)
+        image = _applied(layout, (number, index), operation, image, nodes, finish)
     return image if _dtype(output) == types.FLOAT else dali_fn().cast(image, dtype=_dtype(output))
 
 

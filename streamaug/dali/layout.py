@@ -52,15 +52,24 @@ class GeometryFeed(StrEnum):
         return f"geometry{geometry}.{self}"
 
 
-class CutFeed(StrEnum):
-    """The feeds of views that are cut from one resized image, see `Layout.cut_from`: V·B rows, view-major."""
+class RowFeed(StrEnum):
+    """The feeds of all V·B rows, view-major, where the graph joins the views, see `Layout.joins_views`."""
 
-    HOLDS_IMAGE = "cut.holds_image"  # whether the row brings an encoded image: the first B do
-    ROW = "cut.row"  # the row whose image the view is cut from
-    X = "cut.x"  # left edge of the cut, as a share of the pixels by which the image is wider than the view
-    Y = "cut.y"  # top edge, likewise
-    MIRROR = "cut.mirror"  # whether left and right are exchanged afterwards
-    VERTICAL = "cut.vertical"  # whether top and bottom are
+    MIRROR = "rows.mirror"  # whether left and right are exchanged at last
+    SOURCE = "rows.source"  # here and below, of `Layout.cut_from`: the row whose image the view is cut from
+    X = "rows.x"  # left edge of the cut, as a share of the pixels by which the image is wider than the view
+    Y = "rows.y"  # top edge, likewise
+    VERTICAL = "rows.vertical"  # whether top and bottom are exchanged at last
+
+
+def rows_feed(view: int) -> str:
+    """Name of the feed that says which of V·B rows are a view's; those of view 0 bring the encoded images."""
+    return f"rows.view{view}"
+
+
+def is_of_all_rows(feed: str) -> bool:
+    """Whether a feed is for all V·B rows; of others only the rows with an image count."""
+    return feed.startswith("rows.")
 
 
 def mirror_feed(view: int) -> str:
@@ -200,6 +209,15 @@ class Layout:
             self._add([*front, *enumerate(view, number)])
             number += len(view)
 
+    @property
+    def joins_views(self) -> bool:
+        """Whether the views leave the graph as one batch of V·B rows, so that nobody has to copy V outputs together.
+
+        So it is on a CPU, unless an operation works on the normalised images of a view.
+        """
+        finishing = any(operation.finishes for view in self.views for _, operation in view.photometric)
+        return self.device == "cpu" and len(self.views) > 1 and not finishing
+
     @cached_property
     def cut_from(self) -> Geometry | None:
         """The resize that all views share, where each is a part of its result by whole pixels; else None.
@@ -208,7 +226,7 @@ class Layout:
         of the whole frame computes no more pixels than resizes of the views would, as far as the recipe tells.
         """
         first, *others = self.geometries
-        if self.device != "cpu" or len(self.views) == 1 or any(view.photometric for view in self.views):
+        if not self.joins_views or any(view.photometric for view in self.views):
             return None
         if any(geometry.one_warp or geometry.warps for geometry in self.geometries):
             return None
@@ -231,8 +249,8 @@ class Layout:
 
     @property
     def rows_per_image(self) -> int:
-        """DALI's samples of an image: V where the views are cut from one resized image, else 1."""
-        return 1 if self.cut_from is None else len(self.views)
+        """DALI's samples of an image: V where the graph joins the views, else 1."""
+        return len(self.views) if self.joins_views else 1
 
     def mirrors_last(self, geometry: int) -> bool:
         """Whether the geometry leaves horizontal mirroring to the output, where it costs nothing.

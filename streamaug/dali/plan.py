@@ -15,14 +15,15 @@ from streamaug.batch import Int64Array, Origin
 from streamaug.dali.layout import (
     SHAPE,
     START,
-    CutFeed,
     Geometry,
     GeometryFeed,
     Layout,
+    RowFeed,
     TurnFeed,
     View,
     mirror_feed,
     parameter_feed,
+    rows_feed,
     selected_feed,
 )
 from streamaug.dali.orientation import Turns, stored_window, turn_matrices, turns
@@ -47,7 +48,7 @@ class Plan:
 
     Attributes:
         feeds: Name (see `layout`) to contiguous array (B, ...), or list of B arrays: the inputs beside the encoded
-            images, in a fixed order. V·B rows where the views are cut from one resized image (`Layout.cut_from`).
+            images, in a fixed order. V·B rows where the graph joins the views (`Layout.joins_views`).
         matrices: Each view's float64 (B, 3, 3) from source pixels, turned by EXIF if the recipe asks, to output pixels.
         selected: Index of the random stream to bool (B,): the samples that the operation changes.
         draws: Index of the random stream to float64 (B, n): the operation's random numbers.
@@ -145,6 +146,8 @@ class _BatchPlanner:
             return self._plan
         for number, view in enumerate(layout.views):
             self._view(number, view, mirrors[view.geometry])
+        if layout.joins_views:
+            self._join(mirrors)
         return self._plan
 
     def _decode(self, start: Rectangles, end: Rectangles) -> None:
@@ -167,11 +170,9 @@ class _BatchPlanner:
             feeds[TurnFeed.VERTICAL] = upright.vertical.astype(np.int32)
 
     def _cut(self, parts: "_Composed") -> None:
-        """Feeds of the views that are cut from one resized image; the feeds before them get rows without an image."""
+        """Feeds of the views that are cut from one resized image."""
+        self._fill_up()
         feeds, views, size = self._plan.feeds, len(self._layout.views), self._layout.recipe.size
-        fillers = (views - 1) * len(self._height)
-        for name, values in feeds.items():
-            feeds[name] = np.concatenate([values, np.zeros((fillers, *values[0].shape), values[0].dtype)])
         # From the resized image, which is not mirrored yet, to each view: whole pixels.
         extent = np.stack([parts.lead_height, parts.lead_width], axis=1)
         resized = np.linalg.inv(_resized(_rectangle(parts.lead, *extent.T), extent))
@@ -179,18 +180,43 @@ class _BatchPlanner:
         high, wide = (np.full(len(moves), float(side)) for side in size)
         corner = np.rint(_rectangle(moves, high, wide)[:, :2])
         room = np.maximum(np.tile(extent, (views, 1)) - size, 1.0)
-        rows = np.arange(len(self._height), dtype=np.int32)
-        feeds[CutFeed.HOLDS_IMAGE] = np.arange(views * len(rows)) < len(rows)
-        feeds[CutFeed.ROW] = np.tile(rows, views)
-        feeds[CutFeed.Y], feeds[CutFeed.X] = np.ascontiguousarray((corner / room).T, np.float32)
-        feeds[CutFeed.MIRROR] = (moves[:, 0, 0] < 0).astype(np.int32)
+        feeds[rows_feed(0)] = self._rows_of(0)
+        feeds[RowFeed.SOURCE] = np.tile(np.arange(len(self._height), dtype=np.int32), views)
+        feeds[RowFeed.Y], feeds[RowFeed.X] = np.ascontiguousarray((corner / room).T, np.float32)
+        feeds[RowFeed.MIRROR] = (moves[:, 0, 0] < 0).astype(np.int32)
         if any("v" in geometry.flips for geometry in self._layout.geometries):
-            feeds[CutFeed.VERTICAL] = (moves[:, 1, 1] < 0).astype(np.int32)
+            feeds[RowFeed.VERTICAL] = (moves[:, 1, 1] < 0).astype(np.int32)
+
+    def _join(self, mirrors: list[Flags | None]) -> None:
+        """Feeds that put the views' rows one after the other, and their last mirroring."""
+        self._fill_up()
+        feeds, views = self._plan.feeds, self._layout.views
+        for number in range(len(views) - 1):
+            feeds[rows_feed(number)] = self._rows_of(number)
+        last = np.zeros((len(views), len(self._height)), np.bool_)
+        for flags, view in zip(last, views, strict=True):
+            mirror = mirrors[view.geometry]
+            if not view.mirrors_early:
+                flags[:] = view.mirrored if mirror is None else mirror ^ view.mirrored
+        feeds[RowFeed.MIRROR] = last.ravel().astype(np.int32)
+
+    def _fill_up(self) -> None:
+        """All feeds so far get rows for the other views, which nobody looks at."""
+        more = (len(self._layout.views) - 1) * len(self._height)
+        for name, values in self._plan.feeds.items():
+            fillers = np.zeros((more, *values[0].shape), values[0].dtype)
+            self._plan.feeds[name] = (
+                [*values, *fillers] if isinstance(values, list) else np.concatenate([values, fillers])
+            )
+
+    def _rows_of(self, view: int) -> Flags:
+        """Which of the V·B rows are a view's, bool (V·B,)."""
+        return np.repeat(np.arange(len(self._layout.views)) == view, len(self._height))
 
     def _view(self, number: int, view: View, mirror: Flags | None) -> None:
         """The feeds of a view: its last mirroring, and the parameters of its photometry."""
         feeds, size = self._plan.feeds, self._layout.recipe.size
-        if mirror is not None:
+        if mirror is not None and (view.mirrors_early or not self._layout.joins_views):
             feeds[mirror_feed(number)] = (mirror ^ view.mirrored).astype(np.int32)
         for index, operation in view.photometric:
             selected, draws = self._draw(index, operation)

@@ -2,9 +2,13 @@
 
 In: images, partners, λ and boxes. Out: the same memory, mixed, each row read and written once. The bands of a chain
 fit into the cache of one core, and each call of torch is too small for it to start threads: a loader's cores are busy,
-and a call on several threads waits for the last of them to be scheduled (see benchmarks/mixing.py --busy).
+and a call on several threads waits for the last of them to be scheduled (see benchmarks/mixing.py --busy). Where
+nothing is blended, as in CutMix, numpy moves the boxes, and nothing but the boxes.
 """
 
+from typing import Any
+
+import numpy.typing as npt
 import torch
 
 from streamaug.batch import Float64Array, Int64Array
@@ -18,24 +22,47 @@ def in_bands(images: torch.Tensor, partner: Int64Array, lam: Float64Array, boxes
     """Blend every row with its partner; see `blend` for the arguments, which are checked there."""
     untouched = untouched_rows(partner, lam, boxes)
     weights, corners, mates = lam.tolist(), boxes.tolist(), partner.tolist()
+    bits, bands = _as_array(images), _bands(images) if (lam < 1).any() else []
     for rows, closed in chains(partner, untouched):
-        for top, bottom in _bands(images, [weights[row] for row in rows], [corners[row] for row in rows]):
-            bands = {row: images[row, :, top:bottom] for row in {*rows, mates[rows[-1]]}}
+        if min(weights[row] for row in rows) == 1:
+            _paste(bits, rows, closed, mates, corners)
+            continue
+        last = rows[-1]
+        for top, band in bands:
+            needed = band[mates[last]]
             if closed:  # the last row needs the first row's old pixels
-                bands[-1] = bands[rows[0]].clone()
+                needed = needed.clone()
             for row in rows:
-                mate = bands[-1 if closed and row == rows[-1] else mates[row]]
-                _blend(bands[row], mate, weights[row], corners[row], top)
+                _blend(band[row], needed if row == last else band[mates[row]], weights[row], corners[row], top)
 
 
-def _bands(images: torch.Tensor, weights: list[float], boxes: list[list[int]]) -> list[tuple[int, int]]:
-    """(top, bottom) of bands that hold all pixels that change."""
+def _bands(images: torch.Tensor) -> list[tuple[int, tuple[torch.Tensor, ...]]]:
+    """Bands of all images: the row of pixels where they begin, and a band (C, h, W) of each image."""
     channels, height, width = images.shape[1:]
-    first, last = 0, height
-    if min(weights) == 1:  # CutMix alone: the rows of its boxes
-        first, last = min(box[0] for box in boxes), max(box[1] for box in boxes)
     step = max(1, BAND_ELEMENTS // (channels * width))
-    return [(top, min(top + step, last)) for top in range(first, last, step)]
+    return [(top, images[:, :, top : top + step].unbind()) for top in range(0, height, step)]
+
+
+def _as_array(images: torch.Tensor) -> npt.NDArray[Any]:
+    """The same memory as an array (B, C, H, W); bfloat16, which numpy lacks, as integers of the same bits."""
+    array: npt.NDArray[Any] = (images.view(torch.int16) if images.dtype == torch.bfloat16 else images).numpy()
+    return array
+
+
+def _paste(images: npt.NDArray[Any], rows: list[int], closed: bool, mates: list[int], corners: list[list[int]]) -> None:
+    """Boxes of partners into the rows of a chain that is CutMix's alone; nothing else is read or written."""
+    last = rows[-1]
+    needed = _box(images[mates[last]], corners[last])
+    if closed:  # the last row needs the first row's old pixels
+        needed = needed.copy(order="K")
+    for row in rows:
+        _box(images[row], corners[row])[...] = needed if row == last else _box(images[mates[row]], corners[row])
+
+
+def _box(image: npt.NDArray[Any], corners: list[int]) -> npt.NDArray[Any]:
+    """The view (C, h, w) of a box of an image (C, H, W)."""
+    y1, y2, x1, x2 = corners
+    return image[:, y1:y2, x1:x2]
 
 
 def _blend(own: torch.Tensor, mate: torch.Tensor, lam: float, box: list[int], top: int) -> None:

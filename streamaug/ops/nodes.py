@@ -141,6 +141,26 @@ def where(
     return dali_fn()._conditional.merge(then(*on), otherwise(*off), predicate=selected)
 
 
+def chosen(selected: Node, inputs: Sequence[Node]) -> list[Node]:
+    """Of each node, the samples with `selected`, a bool per sample on the CPU."""
+    return [_split(node, selected)[0] for node in inputs]
+
+
+def joined(parts: Sequence[Node], places: Sequence[Node]) -> Node:
+    """The samples of several nodes in one batch.
+
+    Args:
+        parts: Nodes, each of some samples.
+        places: For each part but the last, on the CPU, a bool per sample of the batch: whether it is the part's.
+    """
+    first, *others = parts
+    if not others:
+        return first
+    here, *later = places
+    rest = joined(others, [_split(place, here)[1] for place in later])
+    return dali_fn()._conditional.merge(first, rest, predicate=here)
+
+
 def _split(node: Node, selected: Node) -> tuple[Node, Node]:
     """The node's samples with `selected`, and the others: DALI's `if`, without rewriting the caller's source."""
     on, off = dali_fn()._conditional.split(node, predicate=selected, _if_stmt=True)

@@ -1,11 +1,14 @@
 """Mixup and CutMix of pixels: the formulas, for every kind of image and partner map, wherever the result goes."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 from copies import Copies
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from streamaug import mix
 from streamaug.mix import blend_cpu as bands
@@ -196,3 +199,35 @@ def test_wrong_arguments_are_named(images, changes, message):
 def test_boxes_outside_the_image_are_refused(box):
     with pytest.raises(ValueError, match="boxes: must be y1 ≤ y2, x1 ≤ x2 inside 4×4"):
         mix.cutmix(torch.zeros(2, 3, 4, 4), np.array([1, 0]), np.array([box, [0, 0, 0, 0]]))
+
+
+class _Calls(TorchDispatchMode):
+    """Counts what torch is asked to do."""
+
+    def __init__(self):
+        super().__init__()
+        self.of = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.of[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def calls_for(rows, mixing, number):
+    images, partner = torch.rand(rows, 3, 224, 224), np.arange(rows) ^ 1
+    with _Calls() as calls:
+        mixing(images, partner, np.broadcast_to(number, (rows, *np.shape(number))), out=images)
+    return calls.of
+
+
+def test_cutmix_on_a_cpu_asks_torch_for_nothing_whatever_the_rows():
+    for rows in (2, 16):
+        assert set(calls_for(rows, mix.cutmix, (20, 120, 30, 200))) <= {"detach"}  # what `Tensor.numpy` asks
+
+
+def test_mixup_on_a_cpu_blends_each_band_once_and_slices_bands_of_all_rows_at_once():
+    few, many = calls_for(2, mix.mixup, 0.3), calls_for(16, mix.mixup, 0.3)
+    bands = few["lerp"] // 2
+    assert (few["lerp"], many["lerp"]) == (2 * bands, 16 * bands)
+    assert (few["unbind"], many["unbind"]) == (bands, bands)
+    assert few["slice"] == many["slice"]

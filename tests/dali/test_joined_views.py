@@ -1,4 +1,4 @@
-"""Views that are parts of one resized image: resized once, cut to the pixel, and each as if it were alone."""
+"""Views in one batch: parts of one resized image are cut from it to the pixel, others joined; each as if alone."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from streamaug.recipes.recipe import Recipe
 
 _MIRRORED, _UPSIDE_DOWN = ops.HorizontalFlip(probability=1.0), ops.VerticalFlip(probability=1.0)
 _CORNERS = [(ops.CornerCrop(56, corner=corner),) for corner in ops.CORNERS]
-_UINT8 = Output(dtype="uint8")
+_UINT8, _NORMALISED = Output(dtype="uint8"), Output(mean=127.5, std=64.0)
 TEN_CROP = recipes.imagenet_tta("ten_crop", 56, 72, dtype="uint8")
 #: Recipes whose views come from one resize; the first few have one geometry, so that they are resampled as ever.
 _SHARED = {
@@ -49,7 +49,7 @@ _SHARED = {
 _EXACT = ("hflip", "flips", "flips behind random ones")
 
 
-def alone(recipe):
+def each_alone(recipe):
     """Each view as a recipe of its own; such views draw no random numbers."""
     return [replace(recipe, operations=(*recipe.operations, *view), views=()) for view in recipe.views]
 
@@ -58,7 +58,7 @@ def alone(recipe):
 def test_a_view_is_cut_to_the_pixel_where_it_would_be_alone(photos, name):
     recipe = _SHARED[name]
     views = augmented(recipe, photos[:24], batch_size=8).unflatten(0, (len(recipe.views), -1))
-    expected = torch.stack([augmented(each, photos[:24], batch_size=8) for each in alone(recipe)])
+    expected = torch.stack([augmented(each, photos[:24], batch_size=8) for each in each_alone(recipe)])
     difference = (views.int() - expected.int()).abs()
     if name in _EXACT:
         assert difference.max() == 0
@@ -90,14 +90,49 @@ def test_views_share_decode_resize_and_output(name):
     ],
     ids=repr,
 )
-def test_other_views_resize_for_themselves(recipe):
+def test_other_views_resize_for_themselves_and_leave_in_one_piece(recipe):
     assert Layout(recipe).cut_from is None
-    assert Layout(recipe).rows_per_image == 1
+    assert Layout(recipe).rows_per_image == max(1, len(recipe.views))
+    assert [schema for schema, _ in operators(recipe, "cpu")].count("CropMirrorNormalize") == 1
 
 
 def test_on_a_gpu_views_resize_for_themselves():
     assert Layout(TEN_CROP).rows_per_image == 10
     assert Layout(TEN_CROP, "gpu").cut_from is None
+    assert Layout(TEN_CROP, "gpu").rows_per_image == 1
+
+
+#: Operations that views may have, by name; what shows a border or moves pixels otherwise is resampled on its own.
+_OPERATIONS = {
+    **{type(each).__name__: each for each in (ops.RandAugment(), ops.ColorJitter(hue=0.1), ops.Equalize())},
+    **{
+        type(each).__name__: each
+        for each in (ops.MotionBlur(probability=0.5), ops.GaussianBlur(), ops.Rotate(degrees=9))
+    },
+    "Erase, noise": ops.Erase(fill="noise", size=16),
+    "Erase, some": ops.Erase(probability=0.5),
+    "Erase, normal": ops.Erase(fill="normal"),
+    "RandomChoice": ops.RandomChoice([ops.Rotate(degrees=9), ops.HorizontalFlip(), ops.Erase(fill="noise")]),
+}
+
+
+@pytest.mark.parametrize("name", _OPERATIONS)
+def test_a_joined_view_is_what_it_is_alone(photos, name):
+    own = (ops.HorizontalFlip(), _OPERATIONS[name])
+    views = [own, (), (_MIRRORED, ops.GaussianBlur()), (_MIRRORED,)]
+    recipe = Recipe([ops.Resize(64)], _NORMALISED, views=views)
+    first, plain, blurred, mirrored = augmented(recipe, photos[:16], batch_size=8).unflatten(0, (4, -1))
+    # The numbers that an operation draws depend on its place in the recipe: the first view has the same if it is alone.
+    alone = replace(recipe, operations=[*recipe.operations, *own], views=())
+    assert torch.equal(first, augmented(alone, photos[:16], batch_size=8))
+    assert torch.equal(mirrored, plain.flip(-1))
+    assert 0 < (blurred - mirrored).abs().mean() < (blurred - plain).abs().mean()
+    assert not torch.equal(first, plain)
+
+
+def test_views_that_finish_on_normalised_images_leave_one_by_one():
+    recipe = Recipe([ops.Resize(64)], _NORMALISED, views=[(ops.Erase(fill="normal"),), ()])
+    assert Layout(recipe).rows_per_image == 1
 
 
 @pytest.mark.parametrize(("batch_size", "num_threads", "prefetch"), [(1, 1, 1), (7, 3, 2)])
