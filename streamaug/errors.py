@@ -26,7 +26,7 @@ __all__ = [
 
 
 class StreamaugError(Exception):
-    """The root: `except StreamaugError` catches all errors of this package but plain `ValueError`s."""
+    """The root of this package's errors; wrong arguments are plain `ValueError`s and `TypeError`s."""
 
 
 class StorageError(StreamaugError, OSError):

@@ -137,6 +137,7 @@ class ShardReader(Stage):
         self._progress = Progress(lambda: self._shared().global_batch)
         self._passes = Passes(self._progress, self._next_pass, self._left, stall_after)
         self._chain: weakref.ref[Stage] | None = None
+        self._most_batches: int | None = None
         if self._ranks.given:
             self._shared()
         self._made_here = frozenset(self.__dict__) - of_subclass | {"_made_here", "_constructed"}
@@ -259,7 +260,14 @@ class ShardReader(Stage):
         if self._chain is None or self._chain() is not stage:
             self._substitution.forget_verdicts()
             self._chain = weakref.ref(stage)
-        return EpochPass(epoch, position, share.num_batches(self._order, position), share.global_batch)
+        num_batches = share.num_batches(self._order, position)
+        if self._most_batches is not None:
+            num_batches = min(num_batches, self._most_batches)
+        return EpochPass(epoch, position, num_batches, share.global_batch)
+
+    def _look_at_one_batch(self) -> None:
+        """Make each pass from now on one batch long, so that `peek` reads no bytes of those behind it."""
+        self._most_batches = 1
 
     def _check_step(self, share: Share) -> None:
         step, length = self._progress.sought_step, share.num_batches(self._order)

@@ -134,6 +134,7 @@ def _peeked(stage: Stage, wanted: Wanted) -> Any:
         stage.load_state_dict(wanted.state)
     if wanted.step is not None:
         stage.seek(stage.epoch if wanted.epoch is None else wanted.epoch, wanted.step)
+    stage._reader._look_at_one_batch()
     return stage.peek()
 
 

@@ -16,6 +16,8 @@ from streamaug.cli.bench.intervals import Interval, median_interval
 
 #: A cost below this, in milliseconds an image, cannot be told from 0.
 _LEAST_MS = 1e-4
+#: Clocks that were read within so many seconds of delay belong to one moment, and how often that is tried.
+_TOGETHER, _TRIES = 1e-3, 10
 _SCHEDULE = Path("/proc/thread-self/schedstat")
 
 
@@ -96,7 +98,14 @@ class _Moment(NamedTuple):
 
 
 def _now() -> _Moment:
-    return _Moment(time.perf_counter(), time.process_time(), time.thread_time(), _delayed())
+    """The clocks of one moment: read anew if this thread waited for a core between them."""
+    delayed = _delayed()
+    for _ in range(_TRIES):
+        moment = _Moment(time.perf_counter(), time.process_time(), time.thread_time(), delayed)
+        delayed = _delayed()
+        if delayed - moment.delayed < _TOGETHER:
+            break
+    return moment
 
 
 def _delayed() -> float:
