@@ -59,7 +59,7 @@ def _cuts(layout: Layout, geometry: Geometry, encoded: Node, nodes: Mapping[str,
     """All views in one batch of V·B samples: the first B are decoded and resized, then each view is cut from its image.
 
     DALI's batches keep their size from end to end, so the other rows bring three bytes that pass for a pixel. The views
-    leave DALI in one piece, view-major, without copying V outputs together.
+    leave DALI in one piece, view-major, and nobody has to copy V outputs together.
     """
     fn = dali_fn()
     names = [name for name in nodes if name not in list(CutFeed)]

@@ -231,7 +231,7 @@ class Layout:
 
     @property
     def rows_per_image(self) -> int:
-        """DALI's samples of an image: V where the views are cut from one resized image, else 1."""
+        """How many of DALI's samples belong to an image: V where the views are cut from one resized image, else 1."""
         return 1 if self.cut_from is None else len(self.views)
 
     def mirrors_last(self, geometry: int) -> bool:

@@ -21,7 +21,7 @@ def in_bands(images: torch.Tensor, partner: Int64Array, lam: Float64Array, boxes
     for rows, closed in chains(partner, untouched):
         for top, bottom in _bands(images, [weights[row] for row in rows], [corners[row] for row in rows]):
             bands = {row: images[row, :, top:bottom] for row in {*rows, mates[rows[-1]]}}
-            if closed:  # the last row needs the first row's old pixels
+            if closed:  # the last row needs what the first row held
                 bands[-1] = bands[rows[0]].clone()
             for row in rows:
                 mate = bands[-1 if closed and row == rows[-1] else mates[row]]
