@@ -1,7 +1,7 @@
-"""How long it takes to mix a batch, against timm and torchvision and against a plain copy of the batch.
+"""The time of mixing a batch, against timm and torchvision and against a plain copy of the batch.
 
 In: nothing; images are random numbers. Out: a table, and benchmarks/results/mixing.json. All rows are measured in turn,
-round after round, so that a slower minute of the machine meets all of them; ratios are taken within a round. A copy
+round after round, so that a slower minute of the machine slows all of them; ratios are taken within a round. A copy
 reads and writes the batch once, which is the least that mixing in place can cost. --busy runs processes that compute
 all the time beside it, as a loader does.
 
@@ -104,7 +104,7 @@ def compute_forever() -> None:
         sum(range(100_000))
 
 
-#: Which of a peer's runs does the work of which of ours.
+#: The run of a peer that does the work of each of ours.
 PAIRS = [
     ("streamaug mixup, pair", "torchvision mixup, batch"),
     ("streamaug mixup, pair", "timm mixup, batch"),

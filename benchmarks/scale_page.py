@@ -1,6 +1,6 @@
 """Makes docs/scale.md of benchmarks/results/order.json: which lanes, window and shard size for which job.
 
-In: what benchmarks/order.py measured. Out: the page; `tests/test_scale_page.py` compares the two.
+In: the result of benchmarks/order.py. Out: the page; `tests/test_scale_page.py` compares the two.
 
     python benchmarks/scale_page.py
 """
@@ -159,7 +159,7 @@ def row_of(rows: Iterable[Mapping[str, Any]], **job: object) -> Mapping[str, Any
 
 
 def advice(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What each kind of job should choose, and what it gets."""
+    """The advised settings of each kind of job, and their figures."""
     return table(
         [
             *("job", "lanes", "window", "samples a shard", "ms a batch", "MB of the order"),

@@ -1,4 +1,4 @@
-"""One epoch of encoded images out of S3, with nothing in any cache: streamaug against the loaders that people use.
+"""One epoch of encoded images out of S3, with nothing in any cache: streamaug against other loaders.
 
 In: a folder of shards (default: the real images beside the checkout), copied several times over; the same images in
 litdata's and MosaicML's own formats. Out: images/s and bytes over the wire of each, in a process of its own, in turn,
@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
 from environments import python_of  # noqa: E402 - it lies beside the peers' programs
 
 WORKERS = 2
-#: Epochs that a loader may fail before it is left out; how many did is in the result.
+#: Epochs that a loader may fail before it is left out; the result has the number of failed epochs.
 MOST_FAILURES = 4
 
 
@@ -134,7 +134,7 @@ def run_dali(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
         yield len(pipe.run()[0])
 
 
-#: What is imported before the clock starts; streaming imports torchvision.
+#: Imports before the clock starts; streaming imports torchvision.
 MODULES = {
     "streamaug": ("streamaug",),
     "dali": ("nvidia.dali",),
@@ -175,7 +175,7 @@ WRITERS = {"litdata": write_litdata, "mosaicml": write_mosaicml}
 
 
 def child(arguments: argparse.Namespace) -> int:
-    """In the process of one loader: write its format, or read one epoch and print images and seconds."""
+    """In the process of a loader: write its format, or read an epoch and print images and seconds."""
     for module in MODULES[arguments.run or arguments.write]:
         import_module(module)
     if arguments.write:

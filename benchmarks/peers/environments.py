@@ -5,10 +5,10 @@ installed, and whether it can be imported. The file's first line is installed by
 index has a build for CPUs, since an unpinned torch brings gigabytes of libraries for GPUs along. An environment whose
 file has not changed is left as it is. Plain DALI is a peer that this project's own environment has.
 
-torchvision: the operators in PyPI's wheels are linked with CUDA, and do not load beside a CPU build of torch. What needs
-its transforms alone (timm, mosaicml-streaming, Pillow's images) runs all the same, by `torchvision_without_operators`;
-its own `decode_jpeg` does not, and benchmarks name `torchvision_v2` as left out. TORCH_INDEX=https://… names a further
-index, one that has the CPU builds of both.
+torchvision: the operators in PyPI's wheels are linked with CUDA, and do not load beside a CPU build of torch. Programs
+that need its transforms alone (timm, mosaicml-streaming, Pillow's images) run all the same, by
+`torchvision_without_operators`; its own `decode_jpeg` does not, and benchmarks name `torchvision_v2` as left out.
+TORCH_INDEX=https://… names a further index, one that has the CPU builds of both.
 
     python benchmarks/peers/environments.py build/peers
     python benchmarks/peers/environments.py build/peers albumentationsx spdl

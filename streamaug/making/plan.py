@@ -91,7 +91,7 @@ class Plan:
         return [self._sample(int(at)) for at in self.order[self.borders[number] : self.borders[number + 1]]]
 
     def num_bytes(self, number: int) -> int:
-        """About how large a shard will be, a little more rather than less."""
+        """The size of a shard, about, and rather a little too large."""
         return int(self._shard_bytes[number])
 
     def _sample(self, number: int) -> Sample:

@@ -37,7 +37,7 @@ class GatheringFile(FileIO):
     """A file without a buffer whose `writelines` writes many pieces in one call, from where they lie in memory."""
 
     def allocate(self, num_bytes: int) -> None:
-        """Have the disk set aside so many bytes, where it can; whoever writes fewer calls `truncate` at the end.
+        """Let the disk set `num_bytes` aside, where it can; a writer of fewer bytes calls `truncate` at the end.
 
         It spares the kernel a fifth of its work (36 µs an image of 108 kB became 30, and 82 µs until the disk had it
         63, on ext4), and keeps the file in one piece.

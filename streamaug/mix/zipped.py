@@ -174,7 +174,7 @@ class ZippedMixup:
         """
         if state.get("version") != _VERSION or not {"a", "b"} <= state.keys():
             raise StateError(
-                f"zip_mixup.state: must be a result of state_dict(), got keys {sorted(map(str, state))}. "
+                f"zip_mixup.state: must be what state_dict() gave, got keys {sorted(map(str, state))}. "
                 "Load the state of a single chain into that chain."
             )
         for name, chain in zip("ab", self._chains, strict=True):

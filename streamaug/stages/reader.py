@@ -266,7 +266,7 @@ class ShardReader(Stage):
         return EpochPass(epoch, position, num_batches, share.global_batch)
 
     def _look_at_one_batch(self) -> None:
-        """Make each pass from now on one batch long, so that `peek` reads no bytes of those behind it."""
+        """Make each pass from now on one batch long, so that `peek` reads no bytes of later batches."""
         self._most_batches = 1
 
     def _check_step(self, share: Share) -> None:

@@ -16,7 +16,7 @@ from streamaug.cli.bench.intervals import Interval, median_interval
 
 #: A cost below this, in milliseconds an image, cannot be told from 0.
 _LEAST_MS = 1e-4
-#: Clocks that were read within so many seconds of delay belong to one moment, and how often that is tried.
+#: Seconds of delay within which clocks that were read together belong to one moment, and the tries for that.
 _TOGETHER, _TRIES = 1e-3, 10
 _SCHEDULE = Path("/proc/thread-self/schedstat")
 

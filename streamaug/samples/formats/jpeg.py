@@ -23,7 +23,7 @@ _FRAME = struct.Struct(">HHB")
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _END, _SCAN = 0xD9, 0xDA
-#: Markers after which no segment is passed over.
+#: Markers that end the walk over segments.
 _BARE = _STANDALONE | {_END, _SCAN}
 #: Between scans: tables (DHT, DAC, DQT), DNL, DRI, application data and comments.
 _BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
