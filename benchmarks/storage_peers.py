@@ -110,6 +110,18 @@ def run_mosaicml(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
         yield len(batch)
 
 
+def run_energon(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
+    """Its documented way to object stores, the Multi-Storage Client, which takes its settings from a file."""
+    from energon_encoded import batches
+
+    del pattern
+    options = {"base_path": "bucket", "endpoint_url": os.environ["AWS_ENDPOINT_URL"], "region_name": "us-east-1"}
+    profiles = {"profiles": {"store": {"storage_provider": {"type": "s3", "options": options}}}}
+    os.environ["MSC_CONFIG"] = str(Path(scratch, "msc.json"))
+    Path(os.environ["MSC_CONFIG"]).write_text(json.dumps(profiles))
+    yield from map(len, batches("msc://store/energon", batch_size, WORKERS))
+
+
 def run_dali(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
     """DALI's own WebDataset reader, on s3:// URLs, with index files from the disk; whole batches only."""
     from nvidia.dali import fn, pipeline_def
@@ -141,6 +153,7 @@ MODULES = {
     "webdataset": ("webdataset",),
     "litdata": ("litdata",),
     "mosaicml": ("torchvision_without_operators", "streaming"),
+    "energon": ("energon_encoded",),
 }
 RUNS = {
     "streamaug": run_streamaug,
@@ -148,9 +161,15 @@ RUNS = {
     "webdataset": run_webdataset,
     "litdata": run_litdata,
     "mosaicml": run_mosaicml,
+    "energon": run_energon,
 }
 #: The environments of the peers that have one of their own.
-ENVIRONMENTS = {"webdataset": "webdataset", "litdata": "litdata", "mosaicml": "mosaicml-streaming"}
+ENVIRONMENTS = {
+    "webdataset": "webdataset",
+    "litdata": "litdata",
+    "mosaicml": "mosaicml-streaming",
+    "energon": "megatron-energon",
+}
 
 
 def write_litdata(shards: Path, target: Path) -> None:
@@ -171,7 +190,17 @@ def write_mosaicml(shards: Path, target: Path) -> None:
             writer.write({"image": image, "label": b"%d" % label})
 
 
-WRITERS = {"litdata": write_litdata, "mosaicml": write_mosaicml}
+def write_energon(shards: Path, target: Path) -> None:
+    """The same tars, with the indexes that Energon asks for."""
+    target.mkdir()
+    for path in shards.glob("*.tar"):
+        os.link(path, target / path.name)
+    program = str(Path(sys.executable).with_name("energon"))
+    flags = ["--non-interactive", "--split-ratio", "1,0,0", "--sample-type", "CrudeWebdataset", "--no-progress"]
+    subprocess.run([program, "prepare", *flags, str(target)], check=True, stdout=sys.stderr)
+
+
+WRITERS = {"litdata": write_litdata, "mosaicml": write_mosaicml, "energon": write_energon}
 
 
 def child(arguments: argparse.Namespace) -> int:

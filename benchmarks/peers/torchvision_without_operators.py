@@ -11,7 +11,7 @@ import types
 DECLARATIONS = ("torchvision._meta_registrations", "torchvision._autograd_registrations")
 
 try:
-    import torchvision  # noqa: F401
+    import torchvision
 except RuntimeError:
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
