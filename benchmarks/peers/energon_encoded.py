@@ -6,7 +6,6 @@ In: a URL of the Multi-Storage Client. Out: batches of (image, label), as bytes.
 from collections.abc import Iterator
 from typing import Any
 
-import torch.multiprocessing
 from megatron.energon import (
     Cooker,
     DefaultTaskEncoder,
@@ -44,8 +43,6 @@ class Encoder(DefaultTaskEncoder):
 
 def batches(url: str, batch_size: int, workers: int) -> Iterator[list[tuple[bytes, bytes]]]:
     """One epoch, shuffled."""
-    # Forked workers share their parent's connections, and read each other's answers: "Unexpected end of tar file".
-    torch.multiprocessing.set_start_method("spawn")
     data = get_train_dataset(
         url,
         batch_size=batch_size,
