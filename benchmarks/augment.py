@@ -65,8 +65,9 @@ class Peer:
 
     def __init__(self, python: str, program: str, recipe: str, threads: int, shards: list[str]) -> None:
         command = [python, "-W", "ignore", str(PEERS / f"{program}.py"), recipe, str(threads), *shards]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - a full pipe would stop a peer
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
         self.about = str(self._answer()["about"])
 
@@ -80,7 +81,8 @@ class Peer:
         line = self._process.stdout.readline()
         if not line.startswith("{"):
             self.close()
-            reason = self._process.stderr.read().strip().splitlines()[-1:] or [line]
+            self._errors.seek(0)
+            reason = self._errors.read().strip().splitlines()[-1:] or [line]
             raise RuntimeError(f"the peer ended: {reason[0]}")
         return json.loads(line)
 
@@ -107,6 +109,8 @@ def compare(recipe: str, environments: Path | None, shards: list[str], cores: in
             try:
                 peers[name, workers] = Peer(interpreter, program, own, workers, shards)
             except RuntimeError as error:
+                if name in ours:
+                    raise
                 print(f"left out: {name} with {workers}, {error}")
     try:
         works: dict[str, Callable[[], int]] = {title(*key): peer.epoch for key, peer in peers.items()}

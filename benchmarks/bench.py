@@ -34,7 +34,7 @@ STEPS = {
     "augment": Step("--rounds 3 --images 1000", 9, peers=True),
     "storage": Step("--rounds 5 --copies 4", 3),
     "storage_peers": Step("--rounds 3 --copies 4", 4, peers=True),
-    "mixing": Step("--rounds 9", 1),
+    "mixing": Step("--rounds 9", 1, peers=True),
     "tta": Step("--rounds 5 --images 256", 2),
     "host_cost": Step("--rounds 3 --batches 7 --warm 1", 4),
 }

