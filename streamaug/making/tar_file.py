@@ -26,7 +26,7 @@ _HELD = 1 << 18
 _PIECES = 1024
 
 
-#: The system call itself: glibc's `posix_fallocate`, which Python has, writes a byte into each page where the file system cannot allocate.
+#: The system call: glibc's `posix_fallocate`, which Python has, writes a byte into each page where it cannot allocate.
 _fallocate = getattr(ctypes.CDLL(None), "fallocate", None)
 if _fallocate is not None:
     _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
