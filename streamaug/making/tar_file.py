@@ -27,7 +27,7 @@ _HELD = 1 << 18
 _PIECES = 1024
 
 
-#: glibc's `posix_fallocate`, which Python has, writes a byte into each page where the file system cannot allocate.
+#: The system call: glibc's `posix_fallocate`, which Python has, writes a byte into each page where it cannot allocate.
 _fallocate = getattr(ctypes.CDLL(None), "fallocate", None)
 if _fallocate is not None:
     _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -39,8 +39,8 @@ class GatheringFile(FileIO):
     def allocate(self, num_bytes: int) -> None:
         """Let the disk set `num_bytes` aside, where it can; a writer of fewer bytes calls `truncate` at the end.
 
-        It spares the kernel a fifth of its work (36 µs an image of 108 kB became 30, and 82 µs until the disk had it
-        63, on ext4), and keeps the file in one piece.
+        It spares the kernel a sixth of its work (36 µs of CPU time an image of 108 kB became 30, on ext4), and keeps
+        the file in one piece.
         """
         if _fallocate is not None:
             _fallocate(self.fileno(), 0, 0, num_bytes)  # a disk that is too small says so when it is written to

@@ -16,6 +16,7 @@ from streamaug.shards import manifest
 from streamaug.shards.splits import chosen, splits_of
 from streamaug.storage.location import Location
 from streamaug.storage.parallel import in_parallel
+from streamaug.storage.patterns import objects_of
 from streamaug.storage.storage import Storage
 
 
@@ -52,7 +53,7 @@ def list_shards(
 
     Args:
         storage: Reads manifests.
-        names: Paths, also with `*`, `?` and `[…]`, and URLs; folders and manifests.
+        names: Paths and URLs, also with `*`, `?` and `[…]`; folders and manifests.
         split: The split to take of shards that are named together.
         every_split: Whether to take all splits.
         manifests: Whether to read manifests; if not, folders are listed and shards have no records.
@@ -95,7 +96,7 @@ def _names_several(name: str) -> bool:
         return False
     if location.name.endswith(".json") or location.path in ("", "/") or location.path.endswith("/"):
         return True
-    return location.is_local and (not location.name.endswith(".tar") or glob.has_magic(location.path))
+    return glob.has_magic(location.path) or (location.is_local and not location.name.endswith(".tar"))
 
 
 def _named(storage: Storage, manifests: bool, name: str) -> _Group:
@@ -104,7 +105,9 @@ def _named(storage: Storage, manifests: bool, name: str) -> _Group:
     if location.name.endswith(".json"):
         return _of_manifest(storage, location)
     if not location.is_local:
-        return _of_remote_folder(storage, location)
+        if location.path in ("", "/") or location.path.endswith("/"):
+            return _of_remote_folder(storage, location)
+        return _of_remote_pattern(storage, location)
     path = location.path
     if glob.has_magic(path) and not os.path.lexists(path):
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - of strings, with odd bytes in them
@@ -148,6 +151,12 @@ def _of_remote_folder(storage: Storage, folder: Location) -> _Group:
             "name the shards."
         )
     return _Group([Listed(entry.url, entry, found[0]) for entry in found[1]], folder.shown)
+
+
+def _of_remote_pattern(storage: Storage, pattern: Location) -> _Group:
+    """The objects of a store that match; a single object whose name looks like a pattern stands for itself."""
+    urls = objects_of(storage, pattern)
+    return _Group([Listed(url) for url in urls], None if urls == [pattern.url] else pattern.shown)
 
 
 def _joined(groups: Sequence[_Group]) -> list[_Group]:

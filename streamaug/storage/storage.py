@@ -23,6 +23,7 @@ from streamaug.storage.options import StorageOptions
 from streamaug.storage.remote.failures import ForbiddenError, MissingError, PageError
 from streamaug.storage.remote.objects import RemoteObjects
 from streamaug.storage.remote.page import is_page
+from streamaug.storage.remote.providers import PROVIDERS
 from streamaug.storage.remote.range_read import WholeSentError
 
 #: The failures for which an optional file counts as absent.
@@ -161,6 +162,31 @@ class Storage:
     def sends_whole(self, url: Url) -> bool:
         """Whether a range costs the whole object: its server ignores ranges, and no cache keeps the rest."""
         return self.options.cache_dir is None and self._remote.sends_whole(Location.parse(url))
+
+    def can_list(self, url: Url) -> bool:
+        """Whether the remote store of an object says which objects it has: web servers do not."""
+        provider = PROVIDERS.get(Location.parse(url).scheme)
+        return provider is not None and provider.can_list
+
+    def list_folder(self, url: Url, folder: str) -> tuple[list[str], list[str]]:
+        """The keys of the objects in a folder of a remote store, and its folders, without a slash at the end.
+
+        Args:
+            url: Any object of the store.
+            folder: "" for all of the store, else with a slash at its end.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline.
+        """
+        return self._remote.list_folder(Location.parse(url), folder)
+
+    def list_below(self, url: Url, folder: str) -> list[str]:
+        """The keys of all objects below a folder of a remote store, which is given as for `list_folder`.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline.
+        """
+        return self._remote.list_below(Location.parse(url), folder)
 
     def write(self, url: Url, data: bytes) -> None:
         """Write a whole small object atomically: readers see the old or the new object.

@@ -100,7 +100,8 @@ def attempt(call: Callable[[], T], *, setup: bool = False) -> T:
         if setup or isinstance(error, _FINAL) or "Could not parse path" in str(error):
             failure = RequestError(reason_of(error))
         else:
-            failure = _of_status(str(error)) or _of_answer(str(error)) or _of_cause(str(error))
+            text = str(error)
+            failure = _of_status(text) or _of_list(text) or _of_answer(text) or _of_cause(text)
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
@@ -137,6 +138,17 @@ def _of_status(text: str) -> RemoteError | None:
     if wrong or status in (501, 505) or (400 <= status < 500 and status not in (401, 403, 404) and not passing):
         return RequestError(_cleaned(text))
     return None
+
+
+def _of_list(text: str) -> RemoteError | None:
+    """The failure of a request for names, for which obstore has no classes, or None."""
+    head = text.partition("Debug source:")[0]
+    found = re.search(r"list request.*status code: (40[134])\b", head, re.DOTALL)
+    if found is None:
+        return None
+    if found[1] == "404":
+        return RequestError("there is no such bucket or container", fix="Check the URL.")
+    return ForbiddenError(_cleaned(text))
 
 
 def _of_answer(text: str) -> RemoteError | None:

@@ -29,6 +29,8 @@ _REPOSITORY = re.compile(
 class HuggingFace(Provider):
     """A repository at a revision; names of its files are not percent-encoded."""
 
+    can_list = False  # the addresses at which files are resolved have no list
+
     def split(self, scheme: str, rest: str) -> tuple[str, str]:
         """The base is the repository with its revision."""
         match = _REPOSITORY.fullmatch(rest)

@@ -201,6 +201,22 @@ class RemoteObjects:
         """
         self._retried(location, lambda: self._stores.put(location, data))
 
+    def list_folder(self, location: Location, folder: str) -> tuple[list[str], list[str]]:
+        """The objects and the folders in a folder of the store that holds an object; see `RemoteStores.list_folder`.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline.
+        """
+        return self._retried(location, lambda: self._stores.list_folder(location, folder))
+
+    def list_below(self, location: Location, folder: str) -> list[str]:
+        """All objects below a folder of the store that holds an object; see `RemoteStores.list_below`.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline.
+        """
+        return self._retried(location, lambda: self._stores.list_below(location, folder))
+
     def sends_whole(self, location: Location) -> bool:
         """Whether the server answered the last range of the object with all of it."""
         return location.url in self._send_whole

@@ -23,6 +23,8 @@ class Provider(ABC):
 
     #: Whether names in URLs are percent-encoded and may be followed by a query, as web addresses are.
     is_web: ClassVar[bool] = False
+    #: Whether the names of its objects can be asked for.
+    can_list: ClassVar[bool] = True
 
     def split(self, scheme: str, rest: str) -> tuple[str, str]:
         """The base and the path of an object: the store to open, and the object in it.

@@ -37,6 +37,8 @@ _STORES = 64
 #: No limit for a slow answer that goes on; obstore's own limit for a whole answer is 30 s.
 _NO_LIMIT = timedelta(days=7)
 _CONNECT_SECONDS = 5.0
+#: Names that stores send at once.
+_LISTED_AT_ONCE = 1000
 #: Encodings that change the bytes; others in the header, such as "aws-chunked", do not.
 _COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "compress", "br", "zstd"})
 
@@ -115,6 +117,38 @@ class RemoteStores:
         """
         store = self._open(location, writes=True)
         self._attempt(location, lambda: obstore.put(store, location.path, data))
+
+    def list_folder(self, location: Location, folder: str) -> tuple[list[str], list[str]]:
+        """The keys of the objects in a folder, and its folders, as keys without a slash at the end.
+
+        Args:
+            location: Any object of the store.
+            folder: "" for all of it, else with a slash at its end.
+
+        Raises:
+            RemoteError: If the attempt failed.
+        """
+        store = self._open(location)
+        counting.add(requests=1)
+        found = self._attempt(location, lambda: obstore.list_with_delimiter(store, folder.rstrip("/") or None))
+        return [meta["path"] for meta in found["objects"]], list(found["common_prefixes"])
+
+    def list_below(self, location: Location, folder: str) -> list[str]:
+        """The keys of all objects below a folder, which is given as for `list_folder`.
+
+        Raises:
+            RemoteError: If the attempt failed.
+        """
+        store = self._open(location)
+        counting.add(requests=1)
+        return self._attempt(
+            location,
+            lambda: [
+                meta["path"]
+                for some in obstore.list(store, folder.rstrip("/") or None, chunk_size=_LISTED_AT_ONCE)
+                for meta in some
+            ],
+        )
 
     def _asked(self, location: Location, request: Any) -> Answer:
         store = self._open(location)

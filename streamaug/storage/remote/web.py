@@ -20,6 +20,7 @@ class Web(Provider):
     """A web server; GET returns its objects."""
 
     is_web = True
+    can_list = False
 
     def split(self, scheme: str, rest: str) -> tuple[str, str]:
         """The base is the host with the query, which may be a signature; the path is percent-decoded."""
