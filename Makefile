@@ -25,9 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(RUN) pipelines/demo.py --output demo
 
-# By two processes: many tests wait for programs and servers that they start. RERUNS=1 gives a test that failed a
-# second try, and prints the failure all the same.
+# RERUNS=1 gives a test that failed a second try, and prints the failure all the same.
 RERUNS ?= 0
+# By two processes: many tests wait for programs and servers that they start.
 test: $(STAMP) $(AZURITE)
 	$(RUN) -m pytest tests -n 2 --dist worksteal --reruns $(RERUNS) --rerun-show-tracebacks
 
@@ -56,12 +56,12 @@ $(MINIMUM_STAMP): pyproject.toml constraints-minimum.txt
 # Chains in other people's training loops: the only tests that `make test` does not run, since they need an environment
 # of several frameworks. timm is installed without what it depends on: its torchvision does not fit torch's CPU build.
 test-frameworks: $(FRAMEWORKS_STAMP)
-	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks
+	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks --reruns $(RERUNS) --rerun-show-tracebacks
 
 $(FRAMEWORKS_STAMP): pyproject.toml constraints-frameworks.txt
 	test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)
 	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-frameworks.txt \
-		-e . pytest hypothesis lightning accelerate transformers 'ray[train]'
+		-e . pytest pytest-rerunfailures hypothesis lightning accelerate transformers 'ray[train]'
 	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-frameworks.txt --no-deps timm
 	touch $@
 

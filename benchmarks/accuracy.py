@@ -1,8 +1,8 @@
-"""What augmentation and mixing do for a small ResNet on CIFAR-10: error, calibration, curves, in-between points.
+"""Augmentation and mixing on a small ResNet for CIFAR-10: error, calibration, curves, in-between points.
 
 In: `../shared/data/cifar10`, by the whole chain of pipelines/cifar10_mix.py. Out: benchmarks/results/accuracy.json.
-Each run that ended is kept there and is not run again, so the program can be stopped and started, and two can work on
-different settings; `--minutes` begins no run that late. `python benchmarks/evidence.py` makes tables and charts of it.
+Each finished run is kept there and is not run again, so the program can be stopped and started, and two can work on
+different settings; after `--minutes` it begins no run. `python benchmarks/evidence.py` makes tables and charts of it.
 
     python benchmarks/accuracy.py --minutes 65
     python benchmarks/accuracy.py --setting few --seeds 3 4
@@ -29,7 +29,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar10"
 
 @dataclass(frozen=True)
 class Setting:
-    """So many images for so many epochs, by so many methods."""
+    """A number of images and of epochs, and the methods."""
 
     title: str
     methods: tuple[str, ...]
@@ -60,7 +60,7 @@ def kept() -> dict[str, dict[str, object]]:
 
 
 def keep(key: str, run: dict[str, object]) -> None:
-    """Add a run to those that others may have added meanwhile."""
+    """Add a run to the file, to which other processes may have added runs meanwhile."""
     folder = os.open(RESULTS, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -71,7 +71,7 @@ def keep(key: str, run: dict[str, object]) -> None:
 
 
 def main() -> int:
-    """Run what is missing."""
+    """Run the missing runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=str(DATA), help="folder of the shards")
     parser.add_argument("--setting", nargs="+", choices=SETTINGS, default=list(SETTINGS))

@@ -1,14 +1,14 @@
-"""Images/s from JPEG bytes to normalised 224² tensors, against the loaders that people use, on the same shards.
+"""Images/s from JPEG bytes to normalised 224² tensors, against other loaders, on the same shards.
 
 In: shards (default: the real images beside the checkout, about 2,000) and the peers' environments, since they need
-other versions than this project does:
+other versions than this project:
 
     python benchmarks/peers/environments.py build/peers        # SPDL needs FFmpeg's libraries as well
     python benchmarks/augment.py --peers build/peers --recipe crop_flip heavy trivial_augment
 
 Out: a table, and benchmarks/results/augment-<recipe>.json. Every peer is a process of its own, and so is streamaug.
 Each runs with as many workers or threads as cores, and with one more; the faster of the two counts. Rounds are
-interleaved, ratios taken within a round. A peer that does not start is named, and left out.
+interleaved, ratios taken within a round. A peer that does not start is left out by name.
 """
 
 import argparse
@@ -31,7 +31,7 @@ sys.path.insert(0, str(PEERS))
 
 from environments import python_of  # noqa: E402 - it lies beside the peers' programs
 
-#: Which peer's environment a program runs in.
+#: The peer's environment of each program.
 ENVIRONMENTS = {
     "torchvision_pillow": "torchvision",
     "torchvision_v2": "torchvision",
@@ -61,12 +61,13 @@ RECIPES = {
 
 
 class Peer:
-    """A peer's process: asked for an epoch by a line, it answers with one."""
+    """A peer's process: a line asks for an epoch, and a line answers."""
 
     def __init__(self, python: str, program: str, recipe: str, threads: int, shards: list[str]) -> None:
         command = [python, "-W", "ignore", str(PEERS / f"{program}.py"), recipe, str(threads), *shards]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - a full pipe would stop a peer
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
         self.about = str(self._answer()["about"])
 
@@ -80,7 +81,8 @@ class Peer:
         line = self._process.stdout.readline()
         if not line.startswith("{"):
             self.close()
-            reason = self._process.stderr.read().strip().splitlines()[-1:] or [line]
+            self._errors.seek(0)
+            reason = self._errors.read().strip().splitlines()[-1:] or [line]
             raise RuntimeError(f"the peer ended: {reason[0]}")
         return json.loads(line)
 
@@ -107,6 +109,8 @@ def compare(recipe: str, environments: Path | None, shards: list[str], cores: in
             try:
                 peers[name, workers] = Peer(interpreter, program, own, workers, shards)
             except RuntimeError as error:
+                if name in ours:
+                    raise
                 print(f"left out: {name} with {workers}, {error}")
     try:
         works: dict[str, Callable[[], int]] = {title(*key): peer.epoch for key, peer in peers.items()}

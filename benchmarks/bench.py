@@ -1,10 +1,10 @@
 """The benchmarks of speed with few rounds, one after the other; then the README's table of them.
 
-Those of a GPU, of the order's scale, of determinism and of accuracy are run by themselves.
+The benchmarks of a GPU, of the order's scale, of determinism and of accuracy run by themselves.
 
 In: optionally a folder of the peers' environments. Out: the files in benchmarks/results, their charts, and the table.
 The minutes beside each file are planned for two quiet cores, and their sum is below 30; each file's real time is
-printed when it ends. A file that fails is named, and the others run all the same.
+printed when it ends. A file that fails is reported, and the others run all the same.
 
     python benchmarks/bench.py
     python benchmarks/bench.py --peers build/peers --only loader tta
@@ -34,7 +34,7 @@ STEPS = {
     "augment": Step("--rounds 3 --images 1000", 9, peers=True),
     "storage": Step("--rounds 5 --copies 4", 3),
     "storage_peers": Step("--rounds 3 --copies 4", 4, peers=True),
-    "mixing": Step("--rounds 9", 1),
+    "mixing": Step("--rounds 9", 1, peers=True),
     "tta": Step("--rounds 5 --images 256", 2),
     "host_cost": Step("--rounds 3 --batches 7 --warm 1", 4),
 }

@@ -1,9 +1,9 @@
-"""A training that is killed again and again is given the rows of one that was not: the proof, on real processes.
+"""Proves on real processes that a training which is killed again and again has the rows of an unbroken training.
 
 In: shards (default: the real images beside the checkout). pipelines/imagenet_train.py trains on them for two epochs in
 one process, without a break. Then it trains again under torchrun, on 1 to 4 processes at random with one global batch
 of 48, from the disk and from S3 (SeaweedFS behind a proxy that fails 5% of the requests) by turns, and is killed
---kills times: everything or one rank, at random moments, also while a checkpoint is written and renamed. Out: a line
+--kills times: all processes or one rank, at random moments, also while a checkpoint is written and renamed. Out: a line
 for each kill and a verdict. Every row (position, sample, key, crop window, partner, λ, digests of pixels and target)
 must be that of the unbroken run, none may be lost, none may come twice. Exit code: 0 if so, else 1.
 
@@ -50,7 +50,7 @@ def prepare(source: Path, target: Path, copies: int) -> str:
 
 @contextlib.contextmanager
 def store(folder: Path, share: float, seed: int) -> Iterator[tuple[Any, str]]:
-    """The shards in S3 behind a proxy that fails that share of the requests; gives the proxy and its URL."""
+    """The shards in S3 behind a proxy that fails a share of the requests; yields the proxy and its URL."""
     sys.path.insert(0, str(ROOT / "tests"))
     from servers import KEY, SECRET, proxy_before, seaweedfs
 
@@ -96,7 +96,7 @@ class Chaos:
         return [*flags.split(), *files, "--log-file", str(folder / "log.jsonl")]
 
     def environment(self) -> dict[str, str]:
-        """Of a life's processes; they find the store as this process does."""
+        """The environment of a life's processes, with the settings of the store."""
         modules = os.pathsep.join([*MODULES, *filter(None, [os.environ.get("PYTHONPATH")])])
         # OpenMP's threads spin while they wait, which keeps others from working on few cores.
         return {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": modules}
@@ -108,7 +108,7 @@ class Chaos:
         return read_life(folder)
 
     def life(self, plan: Plan) -> str:
-        """The next life; returns what is to be said of it."""
+        """Run the next life; returns a line about it."""
         folder, checkpoint = self.scratch / f"life{len(self.lives):02d}", self.scratch / "run.pt"
         environment = self.environment()
         if self.proxy is not None:

@@ -1,4 +1,4 @@
-"""Draws results as pictures: images/s of every round, and the ratios with their intervals.
+"""Draws results as charts: images/s of every round, and the ratios with their intervals.
 
 python benchmarks/chart.py            # each of CHARTS that there is, benchmarks/results/<name>.json to <name>.svg
 """

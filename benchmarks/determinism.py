@@ -1,4 +1,4 @@
-"""What a killed training is given afterwards, by loader: the same protocol for each, set up as its documentation says.
+"""The batches of a killed training after its resume, by loader: the same protocol for each, set up as documented.
 
 In: 500 real images at 64² (default: those beside the checkout), and environments of the peers' own, made by
 
@@ -7,10 +7,10 @@ In: 500 real images at 64² (default: those beside the checkout), and environmen
 
 One epoch of global batches of 48 rows. A training on 2 ranks runs without a break. Another one saves after half of
 the epoch, goes on for one batch, and each of its ranks is killed; 3 ranks go on from what the 2 had saved, and 2 ranks
-do. Rows are compared with those of the unbroken run: which sample stands in which global batch, its pixels before
-mixing, its mixed target; and how many of the epoch's rows were lost, or came twice. Then it is killed at 10% and at
-90%, and the seconds from the loader's construction to the first batch are taken. Each rank is a process. A peer that
-does not run is "not run", with the reason. Out: benchmarks/results/determinism.json; `--table` writes the table of
+do. Rows are compared with those of the unbroken run: the sample of each row of a global batch, its pixels before
+mixing, its mixed target; and the numbers of rows of the epoch that were lost, or came twice. Then it is killed at 10%
+and at 90%, and the seconds from the loader's construction to the first batch are taken. Each rank is a process. A peer
+that does not run is "not run", with the reason. Out: benchmarks/results/determinism.json; `--table` writes the table of
 docs/determinism.md.
 """
 
@@ -49,11 +49,12 @@ class Peer:
     """A loader.
 
     Attributes:
-        name: As the table has it.
+        name: Its name in the table.
         program: Its module in benchmarks/peers/resuming.
         environment: The folder of its environment below --peers; None: this interpreter.
-        package: Whose version is told.
-        needs: What must stay the same for its rows to stay the same, as this protocol and its documentation have it.
+        package: The package whose version is reported.
+        needs: The settings that must stay the same for its rows to stay the same, by this protocol and its
+            documentation.
     """
 
     name: str
@@ -82,7 +83,7 @@ PEERS = (
 
 
 class NotRunError(RuntimeError):
-    """A peer's program ended otherwise than it should."""
+    """A peer's program failed."""
 
 
 def shards(source: Path, target: Path) -> int:
@@ -135,13 +136,11 @@ class Trial:
         """A process of the peer's."""
         variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
         variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1, "CUDA_VISIBLE_DEVICES": ""}
-        # Ranks that begin again must not meet what another trial keeps under the user's home or in shared memory.
+        # Ranks that begin again must not use files of another trial under the user's home or in shared memory.
         variables |= {"HOME": self.scratch, "XDG_CACHE_HOME": self.scratch / "cache", "TMPDIR": self.scratch}
         environment = os.environ | {name: str(value) for name, value in variables.items()}
-        if self.python == sys.executable:
-            environment["PYTHONPATH"] = str(ROOT)
-        else:
-            environment.pop("PYTHONPATH", None)
+        paths = [PROGRAMS.parent, *([ROOT] if self.python == sys.executable else ())]
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
         command = [self.python, str(PROGRAMS / f"{self.peer.program}.py"), json.dumps(asked)]
         with output.open("wb") as file:
             return subprocess.Popen(command, stdout=file, stderr=file, env=environment, process_group=0)
@@ -235,7 +234,7 @@ def seconds(folder: Path) -> dict[str, float]:
 
 
 def try_peer(trial: Trial, rounds: int, together: int) -> dict[str, Any]:
-    """All of the protocol, for one loader; so many lives at once, where none waits for another."""
+    """The whole protocol for one loader, with several lives at once where none waits for another."""
     steps = trial.steps
     half, shares = steps // 2, {"10%": max(1, steps // 10), "90%": steps * 9 // 10}
     out: dict[str, Any] = {"version": version(trial.python, trial.peer.package)}

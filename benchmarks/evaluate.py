@@ -1,4 +1,4 @@
-"""A pretrained network on real ImageNet images: what our pixels, other loaders' and test-time augmentation do for it.
+"""A pretrained network on real ImageNet images: with our pixels, other loaders' pixels, and test-time augmentation.
 
 In: `../shared/data/imagenet-sample`, 500 images of the training set, one a class; and a virtual environment of the
 peers' own, whose EfficientNet-Lite0 (Apache-2.0, its weights are a package) is a plain torch module:
@@ -72,7 +72,7 @@ class Network:
 
 
 class Cache:
-    """Logits by name, and what the network took for them."""
+    """Logits by name, and the network's CPU time for them."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def recipe_of(views: list[View]) -> Recipe:
 
 @pipeline_def(batch_size=BATCH, num_threads=1, device_id=None)
 def usual_dali(files: list[np.ndarray], kind: types.DALIInterpType):
-    """What people write by hand: the decoder, `resize_shorter`, a centred crop."""
+    """The usual pipeline: the decoder, `resize_shorter`, a centred crop."""
     encoded = fn.external_source(
         source=lambda info: files[info.idx_in_epoch % len(files)], batch=False, dtype=types.UINT8
     )

@@ -20,7 +20,7 @@ def filled(page: str, contents: dict[str, str]) -> str:
     """The page with each table between its comments `<!-- name -->` and `<!-- end -->`.
 
     Raises:
-        ValueError: If the page has no place for a table, or a place for none.
+        ValueError: If the page lacks the comments of a table, or has comments without a table.
     """
     places = re.findall(r"<!-- (?!end)(.+?) -->", page)
     if sorted(places) != sorted(contents):
@@ -32,7 +32,7 @@ def filled(page: str, contents: dict[str, str]) -> str:
 
 
 def differing() -> dict[Path, str]:
-    """Files that are not what the results say, with what they should hold."""
+    """Files that differ from the results, with their correct contents."""
     accuracy, evaluate = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("accuracy", "evaluate"))
     wanted = {PAGE: filled(PAGE.read_text(), tables(accuracy, evaluate))}
     wanted |= {RESULTS / name: content for name, content in charts(accuracy, evaluate).items()}

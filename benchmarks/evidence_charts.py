@@ -1,6 +1,6 @@
 """The charts of docs/evidence.md, as SVG.
 
-In: what accuracy.json and evaluate.json hold. Out: text, the same for the same numbers.
+In: the contents of accuracy.json and evaluate.json. Out: text, the same for the same numbers.
 """
 
 from statistics import mean

@@ -1,6 +1,6 @@
 """The tables of docs/evidence.md, as markdown.
 
-In: what accuracy.json, evaluate.json and published.py hold. Out: text, the same for the same numbers.
+In: the contents of accuracy.json, evaluate.json and published.py. Out: text, the same for the same numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def methods_table(accuracy: Results, setting: str) -> str:
 
 
 def gains_table(accuracy: Results, setting: str, base: str, only: str = "") -> str:
-    """What each method, or each whose name ends so, changes against another, seed by seed."""
+    """The change of each method, or of those with a given end of their name, against another, seed by seed."""
     methods = by_method(accuracy, setting)
     bases = {run["seed"]: run for run in methods.get(base, [])}
     rows = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from chart import FAINT, INK, dot, text
 
-#: Told apart by eyes that do not tell red from green; after Okabe and Ito.
+#: Colours that differ for readers who do not tell red from green; after Okabe and Ito.
 COLORS = ("#6e7680", "#0072b2", "#e69f00", "#009e73", "#cc3311", "#aa4499", "#56b4e9", "#000000")
 ROW, PANEL, GAP, LETTER = 26, 190, 34, 7.4
 

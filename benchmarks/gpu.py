@@ -47,7 +47,7 @@ PROBES = {
 }
 #: A CPU that others use as well may take longer for a dry run.
 CPU_SECONDS = 300
-#: Below this many seconds no probe is begun.
+#: With fewer seconds left than this, no probe begins.
 SHORTEST = 10
 MARK = "FINDING "
 FINE = ("ok", "needs a GPU")

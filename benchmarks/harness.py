@@ -1,8 +1,8 @@
-"""One way to compare speeds: interleaved rounds, medians, an interval of the ratio, and a record of the circumstances.
+"""The comparison of speeds: interleaved rounds, medians, an interval of the ratio, and a record of the circumstances.
 
-In: named callables that each do their work once and return how many images it was. Every round runs all of them, in a
-rotated order, so that a slow minute of the machine falls on all alike; ratios are taken within a round. Out: numbers
-and a JSON file.
+In: named callables that each do their work once and return its number of images. Every round runs all of them, in a
+rotated order, so that a slow minute of the machine slows all alike; ratios are taken within a round. Out: numbers and a
+JSON file.
 """
 
 import datetime
@@ -135,5 +135,5 @@ def save(name: str, result: Mapping[str, object]) -> Path:
     path = RESULTS / f"{name}.json"
     unfinished = path.with_suffix(".json.tmp")
     unfinished.write_text(json.dumps({**circumstances(), **result}, indent=2) + "\n")
-    unfinished.replace(path)  # a result that took hours is never half written
+    unfinished.replace(path)  # a result of hours is never half written
     return path

@@ -1,8 +1,8 @@
-"""Milliseconds of its own that the training thread spends in `next()`, against another commit's and against plain DALI.
+"""Milliseconds that the training thread itself spends in `next()`, against another commit and against plain DALI.
 
-These milliseconds stand before each step's first launch, whatever the device; DALI's own threads do not count, nor does
-waiting. Programs run side by side and take turns, round by round, in a rotated order; a round's figure is the median of
-its batches, and ratios are taken within a round. A turn is a whole epoch, since an epoch's first call makes the batches
+These milliseconds delay each step's first launch, on any device; DALI's own threads do not count, nor does waiting.
+Programs run side by side and take turns, round by round, in a rotated order; a round's figure is the median of its
+batches, and ratios are taken within a round. A turn is a whole epoch, since an epoch's first call makes the batches
 that its last calls only collect.
 
     git worktree add ../before 7e4bcdc
@@ -34,7 +34,7 @@ CASES = {
 
 
 class Program:
-    """A process that takes batches when it is asked to."""
+    """A process that takes batches on request."""
 
     def __init__(self, root: Path, program: str, recipe: str, batch_size: int, arguments: argparse.Namespace) -> None:
         command = [sys.executable, "-W", "ignore", str(PROGRAM), program, recipe, str(batch_size)]
@@ -125,7 +125,7 @@ def main() -> None:
         cases: dict[str, object] = {}
         for name in arguments.case:
             cases[name] = compare(name, arguments)
-            # Each case is written down when it is done: a run takes minutes on a busy machine.
+            # Each case is saved when it is done: a run takes minutes on a busy machine.
             settings = ("images", "threads", "device", "batches", "rounds", "warm")
             result = {
                 "question": "milliseconds of its own that the training thread spends on a batch",

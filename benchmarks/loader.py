@@ -72,7 +72,7 @@ def drawn_shards(folder: Path, images: int) -> str:
 
 @pipeline_def
 def plain_pipeline(paths: list[str], size: int, antialias: bool, device: str) -> Any:
-    """What DALI's own documentation does for ImageNet, on WebDataset shards."""
+    """The pipeline of DALI's own documentation for ImageNet, on WebDataset shards."""
     indexes = [str(Path(path).with_suffix(".idx")) for path in paths]
     jpegs, _ = fn.readers.webdataset(
         paths=paths, index_paths=indexes, ext=["jpg", "cls"], random_shuffle=True, initial_fill=1024, name="reader"
@@ -132,11 +132,11 @@ class PlainDali:
             yield batch["images"]
 
     def warm(self) -> None:
-        """Take what was prepared while others had their turn, and come up to speed."""
+        """Take the batches that were prepared during other turns, and come up to speed."""
         collections.deque(itertools.islice(self._batches, WARM), maxlen=0)
 
     def __call__(self) -> int:
-        """So many batches, on from where the last call stopped; returns the number of images."""
+        """Take a turn's batches, on from the last call; returns the number of images."""
         return counted(itertools.islice(self._batches, self._steps))
 
 
@@ -156,16 +156,16 @@ class Streamaug:
                 yield batch.images
 
     def warm(self) -> None:
-        """Take what was prepared while others had their turn, and come up to speed."""
+        """Take the batches that were prepared during other turns, and come up to speed."""
         collections.deque(itertools.islice(self._batches, WARM), maxlen=0)
 
     def __call__(self) -> int:
-        """So many batches, on from where the last call stopped; returns the number of images."""
+        """Take a turn's batches, on from the last call; returns the number of images."""
         return counted(itertools.islice(self._batches, self._steps))
 
 
 def counted(batches: Iterator[torch.Tensor]) -> int:
-    """The images of the batches, when they are all there."""
+    """The number of images of the batches, which must all have come."""
     images = sum(len(batch) for batch in batches)
     if torch.cuda.is_available():
         torch.cuda.synchronize()

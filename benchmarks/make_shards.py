@@ -1,4 +1,4 @@
-"""How fast `streamaug make-shards` is beside what the machine allows for the same work.
+"""The speed of `streamaug make-shards` beside the machine's limit for the same work.
 
     python benchmarks/make_shards.py
 
@@ -33,7 +33,7 @@ SHARDS = 96
 
 
 def prepare(folder: Path, data: Path, copies: int) -> list[Path]:
-    """Write the images of all shards below `data`, `copies` times each, a folder for each class."""
+    """Write the images of all shards below `data`, `copies` times each, into a folder for each class."""
     paths = []
     for shard in sorted(data.glob("*.tar")):
         with tarfile.open(shard) as tar:

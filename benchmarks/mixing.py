@@ -1,14 +1,15 @@
-"""How long it takes to mix a batch, against timm and torchvision and against a plain copy of the batch.
+"""The time of mixing a batch, against timm and torchvision and against a plain copy of the batch.
 
 In: nothing; images are random numbers. Out: a table, and benchmarks/results/mixing.json. All rows are measured in turn,
-round after round, so that a slower minute of the machine meets all of them; ratios are taken within a round. A copy
+round after round, so that a slower minute of the machine slows all of them; ratios are taken within a round. A copy
 reads and writes the batch once, which is the least that mixing in place can cost. --busy runs processes that compute
 all the time beside it, as a loader does.
 
-Peers that are not installed are left out, by name; they run in this process, on this project's torch:
+Peers that are not installed are left out, by name; they are taken out of timm's environment, and run in this process,
+on this project's torch, which is of the version that is pinned there:
 
-    pip install --no-deps --target build/mixing torchvision==0.28.0 timm==1.0.31
-    PYTHONPATH=build/mixing python benchmarks/mixing.py --batch-size 64 --rounds 21
+    python benchmarks/peers/environments.py build/peers timm
+    python benchmarks/mixing.py --peers build/peers --batch-size 64 --rounds 21
 
 timm's file of mixing is loaded by itself, since the package imports torchvision and more. torchvision's own operators
 are linked with CUDA in its wheels and do not load beside torch's CPU build; mixing needs none of them, so the two that
@@ -18,6 +19,7 @@ its import asks for by name are declared here, and have no kernel.
 import argparse
 import importlib.util
 import multiprocessing
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +32,10 @@ from harness import Sample, interleaved, median_interval, ratio, save, summary
 from streamaug.batch import Batch, Origin
 from streamaug.mix.mixer import Mixer
 from streamaug.mix.settings import MixSettings
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
+
+from environments import python_of
 
 CLASSES = 1000
 Run = Callable[[], object]
@@ -52,6 +58,12 @@ def ours(images: torch.Tensor, targets: torch.Tensor) -> dict[str, Run]:
         mixer = Mixer(MixSettings(stage="MixupOrCutMix", num_classes=CLASSES, **options))
         runs[f"streamaug {name}"] = lambda mixer=mixer: mixer.mix(batch)
     return runs
+
+
+def packages_of(python: str) -> str:
+    """The folder of an environment's packages."""
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def timms_file() -> ModuleType:
@@ -104,7 +116,7 @@ def compute_forever() -> None:
         sum(range(100_000))
 
 
-#: Which of a peer's runs does the work of which of ours.
+#: The run of a peer that does the work of each of ours.
 PAIRS = [
     ("streamaug mixup, pair", "torchvision mixup, batch"),
     ("streamaug mixup, pair", "timm mixup, batch"),
@@ -125,7 +137,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--busy", type=int, default=0, help="processes that compute beside it")
+    parser.add_argument("--peers", type=Path, help="folder of the peers' environments, or one environment for all")
     options = parser.parse_args()
+    if (python := python_of(options.peers, "timm")) is not None:
+        sys.path.append(packages_of(python))  # behind this project's own packages
     torch.set_num_threads(options.threads)
 
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
@@ -161,7 +176,7 @@ def main() -> None:
             ratios[f"{ours_} / {peer}"] = {"clock": summary(clock), "cpu": summary(cpu)}
     result = {
         "question": "images/s of mixing a batch",
-        "settings": vars(options),
+        "settings": {name: value for name, value in vars(options).items() if name != "peers"},
         "images_per_second": {name: [one.images_per_second for one in rows] for name, rows in samples.items()},
         "cpu_ms_per_image": {name: [one.cpu_ms for one in rows] for name, rows in samples.items()},
         "ratios": ratios,

@@ -1,4 +1,4 @@
-"""CPU milliseconds an image that each operation costs, for the gallery of `docs/gallery.md`.
+"""The cost of each operation in CPU milliseconds an image, for `docs/gallery.md`.
 
 In: the gallery's examples, at 224 instead of 160 pixels and with probability 1, on copies of its photograph. Each runs
 in turn with `Resize(224)` alone, with one thread of DALI. Out: the difference of the CPU time of all threads, round by

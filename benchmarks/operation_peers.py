@@ -1,4 +1,4 @@
-"""Pixels of operations beside those of torchvision and timm: how far apart, in gray levels, and whether tables agree.
+"""Pixels of operations beside those of torchvision and timm: differences in gray levels, and of tables.
 
 In: a virtual environment of the peers' own, since they need other versions than this project does:
 
@@ -6,7 +6,7 @@ In: a virtual environment of the peers' own, since they need other versions than
     python benchmarks/operation_peers.py --peers /elsewhere/peers/bin/python
 
 Out: a table, and benchmarks/results/operation_peers.json. Both sides get the same 96 drawn pictures as PNGs, and the
-same numbers where an operation draws some; what they compute is compared pixel by pixel. Nothing is timed.
+same random numbers; their results are compared pixel by pixel. It takes no times.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def shard(folder: Path, images: np.ndarray) -> str:
 
 
 def ours(url: str, *operations: ops.Operation, output: sa.Output = _LEVELS) -> np.ndarray:
-    """(COUNT, H, W, 3) of operations on the pictures as they are."""
+    """(COUNT, H, W, 3): the results of operations on the pictures."""
     first = [] if isinstance(operations[0], ops.Letterbox) else [ops.Resize(SIZE)]
     reader = sa.ShardReader(sa.ShardSet.open(url), batch_size=COUNT, seed=SEED, shuffle=False, tail="pad")
     (batch,) = reader.augment(sa.Recipe([*first, *operations], output=output), device="cpu")
@@ -90,13 +90,13 @@ def ours(url: str, *operations: ops.Operation, output: sa.Output = _LEVELS) -> n
 
 
 def draws(operation: ops.Operation) -> np.ndarray:
-    """What the operation was handed as the second of its recipe."""
+    """The random numbers of the operation as the second of its recipe."""
     numbers = uniform(SEED, 0, np.arange(COUNT), stream=Stream.OPERATIONS + 1, n=operation.draws + 1)
     return numbers[:, 1:]
 
 
 def inputs(images: np.ndarray) -> dict[str, np.ndarray]:
-    """What the peers are told: the pictures, and the numbers that were drawn."""
+    """The inputs of the peers: the pictures, and the random numbers."""
     extent = np.full(COUNT, float(SIZE[0])), np.full(COUNT, float(SIZE[1]))
     crop = OPERATIONS["random crop"]
     shift = crop.matrix(draws(crop), *extent)[:, [1, 0], 2]

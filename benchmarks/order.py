@@ -1,6 +1,6 @@
-"""What the order of an epoch costs, reads and mixes, from 1 to 4,096 ranks and 1.28 million to 10 billion samples.
+"""Cost, requests and shuffle quality of an epoch's order, from 1 to 4,096 ranks and 1.28 million to 10 billion samples.
 
-In: nothing is read, the order is arithmetic. Out: for each size of job the milliseconds of CPU time that a batch takes,
+In: nothing, since the order is arithmetic. Out: for each size of job the milliseconds of CPU time that a batch takes,
 the memory held, a rank's requests and bytes, what it reads beyond its own samples, the shuffle beside a full one, and
 the hits of a node's disk cache in the second epoch, with and without sticky lanes. docs/scale.md is made of the result:
 
@@ -62,7 +62,7 @@ class Job:
         return self.samples // self.lanes * self.lanes // (self.ranks * self.batch)
 
     def order(self, *, sticky_lanes: bool = False) -> SampleOrder:
-        """The order that a reader has by default."""
+        """The default order of a reader."""
         window = default_window(self.lanes) if self.window is None else self.window
         return SampleOrder(np.diff(self.starts), lanes=self.lanes, window=window, sticky_lanes=sticky_lanes)
 
@@ -106,7 +106,7 @@ def advised(samples: int, shard: int, ranks: int) -> Job:
     return Job(samples, shard, ranks, max(96, 12 * ranks), window=max(8_192, 4 * ranks * 256))
 
 
-#: Jobs of the kinds that people run.
+#: Jobs of common kinds.
 ADVICE = {
     "1.28 million images, 1 GPU": advised(1_281_167, 1_000, 1),
     "1.28 million images, 8 GPUs": advised(1_281_167, 1_000, 8),
@@ -161,7 +161,7 @@ def cost(job: Job, batches: int) -> dict[str, float]:
 
 
 def reading(job: Job, runs: int = 96) -> dict[str, float]:
-    """What rank 0 reads for its batches, from whole runs of its lanes: samples of 110,000 bytes in tars.
+    """The ranges that rank 0 reads for its batches, from whole runs of its lanes: samples of 110,000 bytes in tars.
 
     `extra` is what it reads beyond its samples and the headers between them, as a share of these: what lies in a run
     for other ranks. `held_mb`: the runs of all its lanes and one more.
@@ -195,7 +195,7 @@ STRIDE = 512 + ceil(SAMPLE / 512) * 512 + 1_024
 
 
 def located(want: Want, job: Job):
-    """The ranges that hold what is wanted."""
+    """The ranges of the wanted samples."""
     starts = job.starts
     firsts = np.arange(job.shard) * STRIDE + 512
     offsets = np.stack([firsts, firsts + ceil(SAMPLE / 512) * 512 + 512], axis=1)

@@ -1,6 +1,6 @@
 """Errors on ImageNet as papers published them, each with the command line of pipelines/imagenet_train.py for it.
 
-Nothing here was measured by us. Our learning rate follows a cosine, where the papers divide by ten at some epochs.
+We measured none of these numbers. Our learning rate follows a cosine, where the papers divide by ten at some epochs.
 Mixup: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018, table 1: eight GPUs, 1,024 images a step,
 warm-up of 5 epochs to 0.4. CutMix, and Cutout and Mixup beside it: Yun et al., "CutMix", ICCV 2019, tables 3 and 4:
 256 images a step, 300 epochs, Mixup with α = 1, Cutout with a square of 112 pixels.
@@ -20,10 +20,10 @@ class Published:
     """An error that a paper names.
 
     Attributes:
-        paper: Whose number it is.
-        network: As the paper calls it.
-        model: As timm calls it.
-        method: What was done to the images.
+        paper: The paper of the number.
+        network: Its name in the paper.
+        model: Its name in timm.
+        method: The augmentation of the images.
         epochs: Of the training.
         error: Top-1 error on ImageNet's validation images, percent.
         options: Of the method, for the command line.

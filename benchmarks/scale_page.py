@@ -1,6 +1,6 @@
 """Makes docs/scale.md of benchmarks/results/order.json: which lanes, window and shard size for which job.
 
-In: what benchmarks/order.py measured. Out: the page; `tests/test_scale_page.py` compares the two.
+In: the result of benchmarks/order.py. Out: the page; `tests/test_scale_page.py` compares the two.
 
     python benchmarks/scale_page.py
 """
@@ -16,66 +16,67 @@ RESULT, PAGE = ROOT / "benchmarks" / "results" / "order.json", ROOT / "docs" / "
 _HEAD = """# Scale: which lanes, window and shards for which job
 
 `python benchmarks/order.py && python benchmarks/scale_page.py` makes this page; `benchmarks/results/order.json` has
-all numbers. They are simulated: the order is arithmetic, so a single machine computes what rank 4,095 of 4,096 would
-ask for, and no sample is read. Times are CPU time of one thread on {cpu} (load average {load} while others worked on
-its {cores} cores, {date}). Samples have {sample:,} bytes in tars, batches {batch} rows a rank. A store is asked for
-some 8 MB at a time. Nothing here was run on so many machines.
+all numbers. They are simulated: the order is arithmetic, so a single machine computes the requests of rank 4,095 of
+4,096, and no sample is read. Times are CPU time of one thread on {cpu} (load average {load} while others worked on
+its {cores} cores, {date}). Samples have {sample:,} bytes in tars, batches {batch} rows a rank. A request asks a store
+for some 8 MB. Nothing here was run on so many machines.
 
 ## What to choose
 
-- **Lanes: twelve a rank, and at least 96**, which is the default up to 8 ranks. Every rank then takes from twelve parts
-  of the set at a time, whatever their number. Twelve rather than eight or sixteen, because half of a global batch is
-  then no multiple of the lanes where ranks and batches are powers of two, so that Mixup and CutMix pair samples of
-  different lanes (`docs/pixels.md`).
-- **Window: four global batches, and at least 8,192**, which is the default of 8 ranks with batches of 256. Give it
-  beyond 8 ranks: a reader does not know the global batch when it makes its order. With twelve lanes a rank a run is
-  then 85 samples, 9 MB, two requests. 512 ranks with three lanes each and the default window have {few_shards} shards
-  in a global batch, and {few_near} of its samples beside their neighbour; with twelve and four global batches,
+- **Lanes: twelve a rank, and at least 96**, which is the default up to 8 ranks. Every rank then takes from twelve
+  parts of the set at a time, whatever the number of ranks. Choose twelve rather than eight or sixteen: where ranks
+  and batches are powers of two, half of a global batch is then no multiple of the lanes, so that Mixup and CutMix
+  pair samples of different lanes (`docs/pixels.md`).
+- **Window: four global batches, and at least 8,192**, which is the default, and fits 8 ranks with batches of 256. Set
+  it beyond 8 ranks: a reader does not know the global batch when it makes its order. With twelve lanes a rank a run
+  is then 85 samples, 9 MB, two requests. 512 ranks with three lanes each and the default window have {few_shards}
+  shards in a global batch, and {few_near} of its samples beside their neighbour; with twelve and four global batches,
   {many_shards} and {many_near}.
-- **A multiple of the ranks.** 64 ranks with 96 lanes ask for {odd_requests} ranges a batch instead of {even_requests},
-  and read {odd_extra} more bytes than they use. A job that is to go on with other numbers of ranks takes a multiple of
-  all of them.
+- **A multiple of the ranks.** 64 ranks with 96 lanes ask for {odd_requests} ranges a batch instead of
+  {even_requests}, and read {odd_extra} more bytes than they use. For a job that is to go on with other numbers of
+  ranks, take a multiple of all these numbers.
 - **Shuffle when the shards are made**, as `streamaug make-shards` does: neighbours in a shard are then as good as any
-  two samples, and no more lanes or window are needed. Else take more lanes rather than a larger window. At some
-  {lanes_mb} MB a rank, 8 ranks with 512 lanes have {lanes_shards} shards in a global batch, and {lanes_near} of its
-  samples beside their neighbour; 96 lanes and a window of 32,768, as many bytes, have {window_shards} and
+  two samples, and more lanes or a larger window gain nothing. Else take more lanes rather than a larger window. At
+  some {lanes_mb} MB a rank, 8 ranks with 512 lanes have {lanes_shards} shards in a global batch, and {lanes_near} of
+  its samples beside their neighbour; 96 lanes and a window of 32,768, as many bytes, have {window_shards} and
   {window_near}. The default has {plain_shards} and {plain_near}, at {plain_mb} MB.
 - **Shards of 1,000 samples (some 100 MB) up to 100 million samples, of 10,000 (1 GB) above.** A shard is a file to
   open, list and index, and costs the order some 50 bytes. Have several shards a lane.
-- **`sticky_lanes=True`** where nodes cache what they read (last table).
-- **Memory**: "MB held" is what the runs of a rank's lanes take together. What goes beyond
-  `StorageOptions(memory_limit=…)`, 1 GiB by default, is fetched in smaller pieces.
+- **`sticky_lanes=True`** where nodes have a disk cache (last table).
+- **Memory**: "MB held" is the size of the current runs of all lanes of a rank. Where it exceeds
+  `StorageOptions(memory_limit=…)`, 1 GiB by default, the reader fetches smaller pieces.
 """
 
 _COST = """## What the order costs
 
-ms of CPU time: "first" is the first batch of an epoch, where the shards are laid out anew; "anywhere" a batch
-anywhere in it, as `seek` and `streamaug batch` have it; "reader" a batch as a reader asks for it, run by run. MB: the
-order's tables of two epochs, and the peak while they are made. The cost follows the number of shards, not that of
-ranks or samples.
+The columns "ms" are CPU time: "first" of the first batch of an epoch, where the shards are laid out anew; "anywhere"
+of a batch anywhere in it, as `seek` and `streamaug batch` ask for it; "reader" of a batch as a reader asks for it,
+run by run. The columns "MB" are the order's tables of two epochs, and the peak while they are made. The cost follows
+the number of shards, not that of ranks or samples.
 """
 
 _READING = """## What a rank reads
 
-{samples} samples. Where the ranks divide the lanes, a rank reads its own samples alone, run by run. Else several ranks
-take from one lane. Then a rank asks for samples one by one, and where few ranks share a lane it reads the gaps between
-its samples, since a request costs more than 256 KB: "beyond" is that, as a share of its own bytes.
+The set has {samples} samples. Where the number of ranks divides the lanes, a rank reads its own samples alone, run by
+run. Else several ranks share a lane. Then a rank asks for samples one by one. Where few ranks share a lane it also
+reads the gaps between its samples, since a request costs more than 256 KB: "beyond" is the size of the gaps as a
+share of its own bytes.
 """
 
 _QUALITY = """## How well it is shuffled
 
-"Shards" counts the different shards in a global batch, and in the batch of one rank, beside those of a full shuffle
-of all samples. "Neighbours" is the share of a batch's samples whose successor in the shard is in the same batch. Both
-are the price of reading ranges instead of single samples: a batch takes a few samples of each of L runs, and a run is
-a part of a shard. The gradient of a step is that of the global batch; what a rank does by itself (batch-norm
-statistics that are not synchronised) sees the shards of its own.
+"Shards" counts the different shards in a global batch, and in the batch of one rank, beside the count of a full
+shuffle of all samples. "Neighbours" is the share of a batch's samples whose successor in the shard is in the same
+batch. Both are the price of reading ranges instead of single samples: a batch takes a few samples from each of L
+runs, and a run is a part of a shard. The gradient of a step comes from the global batch; batch-norm statistics that
+are not synchronised come from the shards of a rank alone.
 """
 
 _CACHE = """## Caches that stay warm
 
-{samples} samples in shards of {shard}, {lanes} lanes, nodes of 8 ranks: the share of a node's samples of the second
-epoch that it read in the first (the worst node's), and the share of the set that a node has met after two epochs,
-which is the price.
+With {samples} samples in shards of {shard}, {lanes} lanes and nodes of 8 ranks: "hits" is the share of a node's
+samples of the second epoch that it also read in the first, of the worst node; "read" is the share of the set that a
+node has read after two epochs. That this share is smaller is the price.
 """
 
 
@@ -158,7 +159,7 @@ def row_of(rows: Iterable[Mapping[str, Any]], **job: object) -> Mapping[str, Any
 
 
 def advice(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What each kind of job should choose, and what it gets."""
+    """The advised settings of each kind of job, and their figures."""
     return table(
         [
             *("job", "lanes", "window", "samples a shard", "ms a batch", "MB of the order"),
@@ -244,7 +245,7 @@ def caches(rows: Sequence[Mapping[str, Any]]) -> str:
     """Hits of the second epoch, plain beside sticky."""
     plain, sticky = ([row for row in rows if row["sticky_lanes"] is value] for value in (False, True))
     return table(
-        ["nodes", "hits", "hits with `sticky_lanes`", "met", "met with `sticky_lanes`"],
+        ["nodes", "hits", "hits with `sticky_lanes`", "read", "read with `sticky_lanes`"],
         [
             [
                 str(one["nodes"]),

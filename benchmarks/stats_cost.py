@@ -1,7 +1,7 @@
 """Microseconds of CPU time that the numbers of `Stage.stats()` cost: a batch and stage, a batch, and a call.
 
 Stages that do nothing pass one batch on, measured and not measured, in turns; the difference counts. CPU time of the
-thread, so that other programs on the machine matter little. In: nothing is read. Out: a JSON.
+thread, so that other programs on the machine matter little. In: nothing. Out: a JSON.
 
     python benchmarks/stats_cost.py
 """

@@ -1,8 +1,8 @@
 """Reading from object storage and from the disk cache against reading the same shards from the local disk.
 
 In: a folder of shards (default: the real images beside the checkout), copied several times over. Out: a table, and
-benchmarks/results/storage.json. SeaweedFS runs on the same cores, so what it costs is in the images/s; our own CPU
-time is given apart. All ways are measured in turn, round after round.
+benchmarks/results/storage.json. SeaweedFS runs on the same cores, so images/s include its cost; our own CPU time is
+given apart. All ways are measured in turns, round after round.
 
     python benchmarks/storage.py --rounds 5
 """

@@ -1,13 +1,14 @@
-"""One epoch of encoded images out of S3, with nothing in any cache: streamaug against the loaders that people use.
+"""One epoch of encoded images out of S3, with nothing in any cache: streamaug against other loaders.
 
 In: a folder of shards (default: the real images beside the checkout), copied several times over; the same images in
-litdata's and MosaicML's own formats. Out: images/s and bytes over the wire of each, in a process of its own, in turn,
-round after round: over the whole epoch, starts of workers included, and from its first batch on. The seconds to that
-batch stand beside, since a loader that downloads for seconds before it has less to do then. Imports are not timed.
+litdata's and MosaicML's own formats, and beside Energon's indexes. Out: images/s and bytes over the wire of each, in a
+process of its own, in turn, round after round: over the whole epoch, starts of workers included, and from its first
+batch on. The seconds to that batch stand beside, since a loader that downloads for seconds before it has less to do
+then. Imports are not timed.
 Nothing is decoded, so this is storage alone. Bytes are counted in one more round, through a proxy. Plain DALI reads S3
 itself, and its environment is ours. Peers that have no environment in --peers are left out, by name.
 
-    python benchmarks/peers/environments.py build/peers webdataset litdata mosaicml-streaming
+    python benchmarks/peers/environments.py build/peers webdataset litdata mosaicml-streaming megatron-energon
     python benchmarks/storage_peers.py --peers build/peers --rounds 5
 """
 
@@ -32,8 +33,10 @@ sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
 from environments import python_of  # noqa: E402 - it lies beside the peers' programs
 
 WORKERS = 2
-#: Epochs that a loader may fail before it is left out; how many did is in the result.
+#: Epochs that a loader may fail before it is left out; the result has the number of failed epochs.
 MOST_FAILURES = 4
+#: Seconds that an epoch may take.
+LIMIT = 300
 
 
 def samples(folder: Path) -> Iterator[tuple[bytes, int]]:
@@ -110,6 +113,23 @@ def run_mosaicml(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
         yield len(batch)
 
 
+def run_energon(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
+    """Its documented way to object stores, the Multi-Storage Client, which takes its settings from a file.
+
+    Those name a cache: without one the client downloads a shard whole when it is opened, and with two workers Energon
+    7.4.1 then fails in some epochs ("Unexpected end of tar file"); with one, it reads ranges, and writes nothing there.
+    """
+    from energon_encoded import batches
+
+    del pattern
+    options = {"base_path": "bucket", "endpoint_url": os.environ["AWS_ENDPOINT_URL"], "region_name": "us-east-1"}
+    profiles = {"store": {"storage_provider": {"type": "s3", "options": options}}}
+    settings = {"profiles": profiles, "cache": {"size": "20G", "location": str(Path(scratch, "shards"))}}
+    os.environ["MSC_CONFIG"] = str(Path(scratch, "msc.json"))
+    Path(os.environ["MSC_CONFIG"]).write_text(json.dumps(settings))
+    yield from map(len, batches("msc://store/energon", batch_size, WORKERS))
+
+
 def run_dali(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
     """DALI's own WebDataset reader, on s3:// URLs, with index files from the disk; whole batches only."""
     from nvidia.dali import fn, pipeline_def
@@ -118,7 +138,7 @@ def run_dali(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
     @pipeline_def(batch_size=batch_size, num_threads=WORKERS, device_id=None, prefetch_queue_depth=2)
     def graph() -> Any:
         names = list(expand_urls(pattern))
-        return fn.readers.webdataset(
+        encoded, labels = fn.readers.webdataset(
             paths=[f"s3://bucket/wds/{name}" for name in names],
             index_paths=[str(Path(scratch).parent / "wds" / Path(name).with_suffix(".idx")) for name in names],
             ext=["jpg", "cls"],
@@ -126,6 +146,7 @@ def run_dali(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
             initial_fill=1024,
             name="reader",
         )
+        return encoded, labels
 
     pipe = graph()
     pipe.build()
@@ -133,12 +154,14 @@ def run_dali(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
         yield len(pipe.run()[0])
 
 
+#: Imports before the clock starts; streaming imports torchvision.
 MODULES = {
-    "streamaug": "streamaug",
-    "dali": "nvidia.dali",
-    "webdataset": "webdataset",
-    "litdata": "litdata",
-    "mosaicml": "streaming",
+    "streamaug": ("streamaug",),
+    "dali": ("nvidia.dali",),
+    "webdataset": ("webdataset",),
+    "litdata": ("litdata",),
+    "mosaicml": ("torchvision_without_operators", "streaming"),
+    "energon": ("energon_encoded",),
 }
 RUNS = {
     "streamaug": run_streamaug,
@@ -146,9 +169,15 @@ RUNS = {
     "webdataset": run_webdataset,
     "litdata": run_litdata,
     "mosaicml": run_mosaicml,
+    "energon": run_energon,
 }
 #: The environments of the peers that have one of their own.
-ENVIRONMENTS = {"webdataset": "webdataset", "litdata": "litdata", "mosaicml": "mosaicml-streaming"}
+ENVIRONMENTS = {
+    "webdataset": "webdataset",
+    "litdata": "litdata",
+    "mosaicml": "mosaicml-streaming",
+    "energon": "megatron-energon",
+}
 
 
 def write_litdata(shards: Path, target: Path) -> None:
@@ -169,15 +198,26 @@ def write_mosaicml(shards: Path, target: Path) -> None:
             writer.write({"image": image, "label": b"%d" % label})
 
 
-WRITERS = {"litdata": write_litdata, "mosaicml": write_mosaicml}
+def write_energon(shards: Path, target: Path) -> None:
+    """The same tars, with the indexes that Energon asks for."""
+    target.mkdir()
+    for path in shards.glob("*.tar"):
+        os.link(path, target / path.name)
+    program = str(Path(sys.executable).with_name("energon"))
+    flags = ["--non-interactive", "--split-ratio", "1,0,0", "--sample-type", "CrudeWebdataset", "--no-progress"]
+    subprocess.run([program, "prepare", *flags, str(target)], check=True, stdout=sys.stderr)
+
+
+WRITERS = {"litdata": write_litdata, "mosaicml": write_mosaicml, "energon": write_energon}
 
 
 def child(arguments: argparse.Namespace) -> int:
-    """In the process of one loader: write its format, or read one epoch and print images and seconds."""
+    """In the process of a loader: write its format, or read an epoch and print images and seconds."""
+    for module in MODULES[arguments.run or arguments.write]:
+        import_module(module)
     if arguments.write:
         WRITERS[arguments.write](arguments.data, arguments.target)
         return 0
-    import_module(MODULES[arguments.run])
     stream = RUNS[arguments.run](arguments.pattern, str(arguments.target), arguments.batch_size)
     started = time.perf_counter()
     first = next(stream)
@@ -214,7 +254,9 @@ class Bench:
     def call(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
         command = [self.python(name), __file__, *options]
         try:
-            return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+            return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, "", f"it did not end within {LIMIT} s")
         except FileNotFoundError:
             return subprocess.CompletedProcess(command, 1, "", "its environment is not in --peers")
 
@@ -282,13 +324,16 @@ def compare(arguments: argparse.Namespace) -> int:
         for path in scratch.rglob("*"):
             if path.is_file():
                 storage.write(f"s3://bucket/{path.relative_to(scratch)}", path.read_bytes())
-        for name in list(names):
-            try:
-                bench.epoch(name)
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
-                print(f"{name} is left out: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
-                names.remove(name)
-        rounds = [{name: bench.epoch(name) for name in names} for _ in range(arguments.rounds)]
+        # The first round warms up, and does not count.
+        rounds: list[dict[str, dict[str, Any]]] = [{} for _ in range(arguments.rounds + 1)]
+        for results in rounds:
+            for name in list(names):
+                try:
+                    results[name] = bench.epoch(name)
+                except RuntimeError as error:
+                    print(f"{name} is left out: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
+                    names.remove(name)
+        del rounds[0]
         size = sum(path.stat().st_size for path in shards.glob("*.tar"))
         wire: dict[str, float] = {}
         for name in names:

@@ -1,7 +1,7 @@
 """The README's table of speeds, made of the JSON files in benchmarks/results.
 
-In: the results that there are. Out: the rows between the two markers in README.md, with images/s beside every ratio. A
-result that is not there has no row. `--check` changes nothing, and ends with 1 where the README says something else.
+In: the existing results. Out: the rows between the two markers in README.md, with images/s beside every ratio. A
+missing result has no row. `--check` changes nothing, and ends with 1 where the README says something else.
 
     python benchmarks/table.py
     python benchmarks/table.py --check
@@ -22,7 +22,7 @@ Result = Mapping[str, Any]
 
 
 class Row(NamedTuple):
-    """A line of the table: what is compared, images/s of both sides, how many times as fast with its interval."""
+    """A line of the table: the comparison, images/s of both sides, and their ratio with its interval."""
 
     question: str
     speeds: str
@@ -57,7 +57,7 @@ def loader(result: Result) -> Iterator[Row]:
     yield pair(result, "streamaug, no antialias", "DALI", "the same with `antialias=False` (one warp) / plain DALI")
 
 
-#: Programs of benchmarks/peers, as the table calls them.
+#: Programs of benchmarks/peers, by their names in the table.
 PROGRAMS = {
     "dali_operators": "DALI's operators one by one",
     "torchvision_v2": "torchvision v2",
@@ -143,7 +143,7 @@ def order(result: Result) -> Iterator[Row]:
 
 
 def host_cost(result: Result) -> Iterator[Row]:
-    """What `next()` costs the training thread."""
+    """The training thread's own time in `next()`."""
     for name, case in result["cases"].items():
         if "DALI" in case:
             ours, peer = case["streamaug"]["ms"], case["DALI"]["ms"]
@@ -193,7 +193,7 @@ def replaced(readme: str, results: Path = RESULTS) -> str:
 
 
 def main() -> int:
-    """Write the table into README.md, or say whether it is there."""
+    """Write the table into README.md, or check that it is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; 1 where the README differs")
     arguments = parser.parse_args()

@@ -1,9 +1,9 @@
 """Ten crops of each image from one decode, against a loop of ten passes that decode for one crop each.
 
 In: shards (default: the real images beside the checkout). Out: images/s of both, by the clock and by CPU time, in turn,
-round after round; and benchmarks/results/tta.json. An image counts once, when all its ten views are there. Both sides
-run the same graph of the same operations and deliver the same float32 views; the loop is what a loader for training
-offers to whoever wants ten views.
+round after round; and benchmarks/results/tta.json. An image counts once, when all its ten views have come. Both sides
+run the same graph of the same operations and deliver the same float32 views; a loader for training can make ten views
+by such a loop only.
 
     python benchmarks/tta.py --rounds 7
 """
@@ -32,7 +32,7 @@ class Views:
         ]
 
     def __call__(self) -> int:
-        """An epoch; the number of images whose views are all there."""
+        """Run an epoch; returns the number of images with all of their views."""
         return sum(len(batch.images) for chain in self._chains for batch in chain) // 10
 
 

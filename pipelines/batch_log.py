@@ -1,7 +1,8 @@
-"""A record of what a training loop was given, to show that two runs were given the same.
+"""A record of the batches of a training loop, to show that two runs had the same batches.
 
-One JSON line a batch: epoch, step, and for each row its position in the epoch with digests of its pixels and of its
-target. Each rank appends to a file of its own, so any number of ranks, kills and resumes can be compared by position.
+A JSON line for each batch has epoch, step, and for each row its position in the epoch with digests of its pixels and of
+its target. Each rank appends to a file of its own, so any number of ranks, kills and resumes can be compared by
+position.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 
 def appending(path: Path) -> TextIO:
-    """Open a file of lines to append whole lines to; one that a kill cut off is taken away: its batch comes again."""
+    """Open a file to append whole lines; removes a line that a kill cut off, whose batch comes again."""
     if path.exists():
         with path.open("rb") as file:
             size = end = file.seek(0, os.SEEK_END)
@@ -48,12 +49,12 @@ def appending(path: Path) -> TextIO:
 
 
 def whole_lines(path: Path) -> list[str]:
-    """The lines of a file that end."""
+    """The complete lines of a file."""
     return path.read_text().split("\n")[:-1]
 
 
 class BatchLog:
-    """Appends to `<folder>/rank<r>.jsonl`; with no folder it does nothing."""
+    """Appends to `<folder>/rank<r>.jsonl`; without a folder it does nothing."""
 
     def __init__(self, folder: Path | None, rank: int) -> None:
         self._file = None
@@ -62,7 +63,7 @@ class BatchLog:
             self._file = appending(folder / f"rank{rank}.jsonl")
 
     def write(self, batch: Batch) -> None:
-        """Record one batch, as the model is given it."""
+        """Record a batch, as the model gets it."""
         if self._file is None or not isinstance(batch.targets, torch.Tensor):
             return
         origin = batch.origin
@@ -76,7 +77,7 @@ def read_log(folder: Path) -> dict[tuple[int, int], dict[int, Row]]:
     """The rows of every global batch over all ranks: {(epoch, step): {position: digests}}.
 
     Raises:
-        ValueError: If a position was delivered twice and not alike.
+        ValueError: If a position was delivered twice with different rows.
     """
     batches: dict[tuple[int, int], dict[int, Row]] = {}
     for path in sorted(folder.glob("rank*.jsonl")):

@@ -1,8 +1,8 @@
-"""The last checkpoints of a run, of which a crash at any moment leaves a readable one.
+"""The last checkpoints of a run; a crash at any moment leaves a readable checkpoint.
 
 `Checkpoints(path, keep=3)` writes `run.pt` and keeps the two before it as `run.1.pt` and `run.2.pt`. A checkpoint is
-written under another name, brought to the disk and then renamed. Loading verifies a digest of the whole file, and
-goes on with the one before where a file is torn, with a warning.
+written under another name, brought to the disk and then renamed. Loading verifies a digest of the whole file; where a
+file is torn, it warns and goes on with the checkpoint before.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ def write_sealed(state: dict[str, Any], path: Path) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is as `write_sealed` wrote it, to the last bit."""
+    """Whether a file holds the bytes that `write_sealed` wrote."""
     sealed = path.stat().st_size - LENGTH - DIGITS
     if sealed < 0:
         return False
@@ -46,14 +46,14 @@ def is_whole(path: Path) -> bool:
 
 
 class Checkpoints:
-    """The newest checkpoint under its own name, and those before it with a number in theirs.
+    """The newest checkpoint under the given name, and earlier checkpoints with a number in theirs.
 
     Args:
-        path: The newest one.
-        keep: How many there are at most, 1 or more.
+        path: The path of the newest checkpoint.
+        keep: The most checkpoints to keep, at least 1.
 
     Attributes:
-        torn: Those that `load` could not read.
+        torn: Checkpoints that `load` could not read.
     """
 
     def __init__(self, path: Path, keep: int = 1) -> None:
@@ -64,7 +64,7 @@ class Checkpoints:
         self._names = [path, *(path.with_name(f"{path.stem}.{number}{path.suffix}") for number in range(1, keep))]
 
     def existing(self) -> list[Path]:
-        """Those that are there, the newest first; also beyond `keep`, where an earlier run kept more."""
+        """The existing checkpoints, the newest first; also beyond `keep`, where an earlier run kept more."""
         if not self.path.parent.is_dir():
             return []
         pattern = re.compile(re.escape(self.path.stem) + r"(?:\.(\d+))?" + re.escape(self.path.suffix))
@@ -73,9 +73,9 @@ class Checkpoints:
         return sorted(numbers, key=numbers.__getitem__)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the newest one; what was the newest becomes the one before it, and the oldest goes.
+        """Write a checkpoint under the newest name; renames the earlier ones, and deletes the oldest.
 
-        A crash between the two last renames leaves no file under the newest one's name; `load` takes the one before.
+        A crash between the two last renames leaves no file under the newest name; `load` takes the checkpoint before.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
@@ -91,10 +91,10 @@ class Checkpoints:
             os.close(folder)
 
     def load(self) -> tuple[dict[str, Any], Path] | None:
-        """The newest whole one, on the CPU, and its path; None if none is there. Changes no file.
+        """The newest whole checkpoint, on the CPU, and its path; None if none exists. Changes no file.
 
         Raises:
-            ValueError: If some are there, and all of them are torn.
+            ValueError: If checkpoints exist, and all of them are torn.
         """
         for path in self.existing():
             if is_whole(path):
@@ -109,7 +109,7 @@ class Checkpoints:
         return None
 
     def set_torn_aside(self) -> None:
-        """Rename the torn ones to `*.torn`: else the next saves would keep them and drop whole ones."""
+        """Rename torn checkpoints to `*.torn`: else the next saves would keep them and drop whole ones."""
         while self.torn:
             path = self.torn.pop()
             path.replace(path.with_name(f"{path.name}.torn"))

@@ -1,6 +1,6 @@
-"""Augmentations and mixings of CIFAR-10 by name, as the training program and the table of its results know them.
+"""Augmentations and mixings of CIFAR-10 by name, for the training program and the table of its results.
 
-In: the name of a method. Out: its recipe, and what mixes its batches. Pure data: nothing is read or trained here.
+In: the name of a method. Out: its recipe, and the parameters of its mixing. Pure data.
 """
 
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ _CUTOUT = ops.Erase(size=16, fill=MEAN, probability=1.0)
 
 @dataclass(frozen=True)
 class Method:
-    """How a network's training images are made.
+    """A way to make a network's training images.
 
     Attributes:
-        title: As a table calls it.
+        title: Its name in tables.
         operations: Of its recipe; the first sets the frame's size.
         mixup_alpha: λ ~ Beta(α, α) of Mixup; 0: none.
         cutmix_alpha: Likewise of CutMix.
@@ -84,10 +84,10 @@ METHODS: dict[str, Method] = MAIN | SINGLE | MIXED_ALONE
 _MIRROR = ops.HorizontalFlip(probability=1.0)
 _SHIFTED = tuple((ops.Pad(amount=2, fill=MEAN), ops.CornerCrop(SIZE, corner=corner)) for corner in ops.CORNERS)
 _PLAIN: tuple[tuple[Operation, ...], ...] = ((), *_SHIFTED)
-#: The image as it is, shifted by two pixels in four directions, and all of these mirrored.
+#: The image itself, shifted by two pixels in four directions, and all of these mirrored.
 VIEWS: tuple[tuple[Operation, ...], ...] = (*_PLAIN, *((*view, _MIRROR) for view in _PLAIN))
 
 
 def evaluation_recipe(*, views: bool = False) -> Recipe:
-    """The images as they are; with all `VIEWS` if views."""
+    """The images without augmentation; with all `VIEWS` if `views`."""
     return Recipe([*_WHOLE], output=_OUTPUT, views=VIEWS if views else ())

@@ -1,10 +1,10 @@
-"""Trains a small ResNet on CIFAR-10 shards with an augmentation or a mixing by name, and says how good it became.
+"""Trains a small ResNet on CIFAR-10 shards with an augmentation or a mixing by name, and measures it.
 
     python cifar10_mix.py --data '../shared/data/cifar10' --method cutmix --epochs 20 --seed 1 --json cutmix-1.json
 
-Shards → augmentation → mixing → network; then the test images, as they are and in ten views, and what the network says
-in between training images. Runs on CPU or GPU. It prints a line a curve point, and writes all figures with --json.
-`--minutes` ends the training at the next batch after so long; what was reached by then is measured, and marked.
+Shards → augmentation → mixing → network; then the test images, plain and in ten views, and the network's outputs in
+between training images. Runs on CPU or GPU. It prints a line for each curve point, and writes all figures with --json.
+`--minutes` ends the training at the next batch after this time; the figures are then marked.
 """
 
 import argparse
@@ -81,12 +81,12 @@ def training_chain(args: argparse.Namespace, method: Method) -> Augmenter | Mixu
 
 
 def evaluation_chain(args: argparse.Namespace, *, views: bool = False) -> Augmenter:
-    """The test images in their order, with all views if views."""
+    """The test images in order, with all views if `views`."""
     return _augment(args, _reader(args, TEST, shuffle=False), evaluation_recipe(views=views))
 
 
 def plain_images(args: argparse.Namespace, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first training images as they are, float32 (count, 3, 32, 32), and their classes, int64 (count,)."""
+    """The first training images without augmentation, float32 (count, 3, 32, 32), and their classes, int64 (count,)."""
     shards = TRAIN.format(last=args.train_shards - 1)
     chain = _augment(args, _reader(args, shards, shuffle=False), evaluation_recipe())
     batches = list(islice(chain, -(-count // args.batch_size)))
@@ -161,7 +161,7 @@ class Training:
 
 
 def view_figures(model: nn.Module, args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Error, NLL and ECE of the test images: as they are, with their mirror image, in ten views, and weighted.
+    """Error, NLL and ECE of the test images: plain, with their mirror image, in ten views, and weighted.
 
     The weights of "fitted" are learned on one half of the test images and reported on the other, both ways, averaged.
     """
@@ -202,7 +202,7 @@ def trained(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def lines(result: dict[str, Any]) -> Iterator[str]:
-    """What the program prints at its end."""
+    """The lines that the program prints at its end."""
     for name, row in result["test"].items():
         yield f"{name:10}  top-1 error {row['error']:.2%}  NLL {row['nll']:.3f}  ECE {row['ece']:.3f}"
     if not result["finished"]:

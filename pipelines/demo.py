@@ -1,8 +1,8 @@
-"""The main job from end to end, on data drawn here: `python pipelines/demo.py --output demo`.
+"""A whole training from end to end, on drawn data: `python pipelines/demo.py --output demo`.
 
 Draws a data set; trains on it without a break; trains again, is killed twice in the middle of an epoch and goes on each
-time; shows that both runs were given the same batches and ended with the same weights; evaluates plainly and with
-test-time augmentation; draws a preview. Every step runs one of the programs beside this file, as a user would.
+time; shows that both runs had the same batches and ended with the same weights; evaluates plainly and with test-time
+augmentation; draws a preview. Every step runs one of the programs beside this file, as a user would.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def say(text: str) -> None:
 
 
 def run(program: str, *arguments: str, kill: tuple[str, signal.Signals] | None = None) -> tuple[int, str]:
-    """Run a program of this folder and show what it prints.
+    """Run a program of this folder and show its output.
 
     Args:
         program: Its file name.
@@ -41,7 +41,7 @@ def run(program: str, *arguments: str, kill: tuple[str, signal.Signals] | None =
         kill: A line's beginning and the signal to send when the program prints such a line.
 
     Returns:
-        The exit code, negative where a signal ended it, and what was printed.
+        The exit code, negative where a signal ended it, and the output.
     """
     command = [sys.executable, str(HERE / program), *arguments]
     say(f"  $ python pipelines/{program} {shlex.join(arguments)}")
@@ -58,7 +58,7 @@ def run(program: str, *arguments: str, kill: tuple[str, signal.Signals] | None =
 
 
 def must(condition: bool, failure: str) -> None:
-    """End the demo with a message where something did not come out as claimed."""
+    """End the demo with a message unless a claim holds."""
     if not condition:
         raise SystemExit(f"demo: {failure}")
 
@@ -78,7 +78,7 @@ def train(
 
 
 def compare(folder: Path, weights: tuple[str | None, str | None]) -> None:
-    """Hold the two runs against each other, batch by batch."""
+    """Compare the two runs, batch by batch."""
     whole, broken = read_log(folder / "whole-batches"), read_log(folder / "killed-batches")
     rows = sum(len(batch) for batch in whole.values())
     different = sum(whole[step] != broken.get(step) for step in whole)
@@ -89,7 +89,7 @@ def compare(folder: Path, weights: tuple[str | None, str | None]) -> None:
 
 
 def main() -> int:
-    """Run the demo; 0 where everything came out as claimed."""
+    """Run the demo; returns 0 if every claim holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("demo"))
     parser.add_argument("--epochs", type=int, default=8)

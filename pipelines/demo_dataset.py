@@ -42,7 +42,7 @@ def polygon(points: Points) -> Callable[[float], Image.Image]:
 
 
 def blank(radius: float) -> tuple[Image.Image, ImageDraw.ImageDraw, float]:
-    """An empty square mask that holds a disc of that radius, a pen for it, and the coordinate of its centre."""
+    """An empty square mask for a disc of that radius, a pen for it, and the coordinate of its centre."""
     side = 2 * math.ceil(radius) + 4
     mask = Image.new("L", (side, side))
     return mask, ImageDraw.Draw(mask), side / 2
@@ -121,7 +121,7 @@ def field(rng: np.random.Generator, width: int, height: int, cells: int) -> np.n
 
 
 def silhouette(rng: np.random.Generator, draw: Callable[[float], Image.Image], width: int, height: int) -> np.ndarray:
-    """The shape at a random place, size, tilt and slant, float32 (height, width, 1) in 0..1."""
+    """The shape at a random position, size, tilt and slant, float32 (height, width, 1) in 0..1."""
     radius = min(width, height) * rng.uniform(0.28, 0.46)
     mask = draw(radius * OVERSAMPLING).rotate(rng.uniform(0, 360), Image.Resampling.BILINEAR, expand=True)
     slant = rng.uniform(0.75, 1.0)

@@ -1,4 +1,4 @@
-"""Boxes and keypoints that follow the image: streams a detection dataset, checks what arrives, draws it.
+"""Boxes and keypoints that follow the image: streams a detection dataset, counts its boxes, and draws a batch.
 
     python detection.py --output detection.png
     python detection.py --shards '/data/coco-{000000..000117}.tar' --box-format xywh --output detection.png
@@ -89,7 +89,7 @@ def draw(batch: Batch, columns: int = 4, rows: int = 2) -> Image.Image:
 
 
 def main() -> int:
-    """Stream an epoch, say how many boxes came, and draw."""
+    """Stream an epoch, print the number of boxes, and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", help="a path or URL with braces; default: shapes of its own")
     parser.add_argument("--box-format", default="xyxy", choices=("xyxy", "xywh", "cxcywh"))

@@ -56,13 +56,13 @@ def make_optimizer(args: argparse.Namespace, model: nn.Module) -> torch.optim.Op
 
 
 class Training:
-    """A model, its average, its optimizer and its data, moving together; what `save` writes, `load` brings back.
+    """A model, its average, its optimizer and its data; `load` restores all that `save` writes.
 
     Attributes:
         model: The weights.
         parallel: The same weights with gradients exchanged between ranks, where there are several.
-        step_model: What a step calls: one of these two, compiled or not.
-        average: Their moving average, if there is one.
+        step_model: The module that a step calls: one of these two, compiled or not.
+        average: Their moving average, if one is kept.
         evaluated: Epochs that were evaluated.
     """
 
@@ -122,7 +122,7 @@ class Training:
             self.average.update_parameters(self.model)
 
     def train_epoch(self, batches: BatchLog) -> bool:
-        """Train what is left of an epoch; False if a signal ended it."""
+        """Train the rest of an epoch; returns False if a signal ended it."""
         self.model.train()
         steps, every = len(self.pipe), self.args.accumulate
         loss = torch.zeros((), device=self.job.device)
@@ -201,10 +201,10 @@ class Training:
             self.checkpoints.save(state)
 
     def load(self, checkpoints: Checkpoints) -> None:
-        """Go on where the newest whole checkpoint was written, on any number of ranks; begin if there is none.
+        """Go on from the newest whole checkpoint, on any number of ranks; begin if there is none.
 
         Raises:
-            ValueError: If ranks see different checkpoints, or this one is of an earlier version.
+            ValueError: If ranks see different checkpoints, or the checkpoint is of an earlier version.
         """
         found = checkpoints.load()
         seen = self.job.gather(None if found is None else str(found[1]))
@@ -223,7 +223,7 @@ class Training:
         self.log.event("resumed", f"resumed {where}", place | {"checkpoint": str(path)})
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Bring back what `save` wrote."""
+        """Restore the contents of a checkpoint."""
         self.pipe.load_state_dict(state["loader"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

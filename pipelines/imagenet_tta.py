@@ -2,8 +2,8 @@
 
     python imagenet_tta.py --val '/data/val-{000000..000063}.tar' --checkpoint checkpoint.pt --views ten_crop
 
-Every image is decoded once; its views are cut from that in the DALI graph. Compare the merged line with the first
-views: a view that is worse than the others pulls the merge down. Correct on any number of ranks (torchrun).
+The DALI graph decodes every image once and cuts its views from it. Compare the merged line with the first views: a view
+that is worse than the others pulls the merge down. Correct on any number of ranks (torchrun).
 """
 
 import argparse
@@ -41,7 +41,7 @@ def evaluate_views(model: nn.Module, pipe: Augmenter, job: Job, *, views: int, m
 
 
 def main() -> int:
-    """Evaluate and print a line a view."""
+    """Evaluate, and print a line for each view."""
     parser = argument_parser(__doc__)
     parser.add_argument("--val", required=True, help="validation shards, a path or URL with braces")
     parser.add_argument("--checkpoint", required=True, help="written by imagenet_train.py")

@@ -1,4 +1,4 @@
-"""How a network behaves on the line between two images: errors and gradients at x = λ·xᵢ + (1−λ)·xⱼ.
+"""Errors and gradients of a network on the line between two images, at x = λ·xᵢ + (1−λ)·xⱼ.
 
 In: a network, and images with their classes. Out: means over pairs for each λ. After Zhang et al., "mixup: beyond
 empirical risk minimization", ICLR 2018, figure 2: a network trained on single images is unsure there, and its gradients
@@ -17,7 +17,7 @@ def in_between(model: nn.Module, images: torch.Tensor, classes: torch.Tensor) ->
     """Errors and gradient norms for each λ of `LAMBDAS`, each a list of eleven numbers.
 
     Args:
-        model: The network; it is put into evaluation mode.
+        model: The network; the function puts it into evaluation mode.
         images: float (2·P, 3, H, W), normalised; image i and image P + i are a pair.
         classes: int64 (2·P,).
 

@@ -1,6 +1,6 @@
-"""What the programs here share: one process or torchrun's many, and the common arguments.
+"""The common parts of these programs: one process or torchrun's many, and the common arguments.
 
-`launched()` yields a `Job`: this process's rank and device, and the few things that ranks must agree on. Without
+`launched()` yields a `Job`: this process's rank and device, and the few operations by which ranks agree. Without
 torchrun all of them are local and cost nothing.
 """
 
@@ -21,8 +21,8 @@ class Job:
 
     Attributes:
         rank: Its number, from 0.
-        world_size: How many there are.
-        device: Where its model lives.
+        world_size: The number of processes.
+        device: The device of its model.
         control: A gloo group for agreements on the CPU, so that they never wait for a GPU's queue; None if alone.
     """
 
@@ -52,7 +52,7 @@ class Job:
         return counts
 
     def same_buffers(self, model: nn.Module) -> None:
-        """Give every rank the first one's buffers: batch-norm statistics drift apart in training."""
+        """Give every rank the buffers of the first: batch-norm statistics drift apart in training."""
         if self.control is not None:
             for buffer in model.buffers():
                 dist.broadcast(buffer, src=0)
@@ -71,7 +71,8 @@ def launched(device: str, *, deterministic: bool = False) -> Iterator[Job]:
 
     Args:
         device: "auto" (a GPU if there is one), "cpu" or "cuda".
-        deterministic: Repeat results bit for bit, at some cost of speed; else cuDNN takes its fastest algorithms.
+        deterministic: Whether to repeat results bit for bit, at some cost of speed; else cuDNN takes its fastest
+            algorithms.
     """
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its results with this only

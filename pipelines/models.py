@@ -1,7 +1,7 @@
 """Models by name, and their weights from a checkpoint.
 
 A name is `module:function`, called with `num_classes=K`, or a plain one such as `resnet50`: timm's model of that name
-where timm is installed, else torchvision's, else the one that lies beside this file.
+where timm is installed, else torchvision's, else the module in this folder.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-#: The models beside this file, each module with a function of its own name.
+#: The models of this folder, each module with a function of its own name.
 BUILT_IN = ("tiny_resnet", "resnet50")
 
 Factory = Callable[..., nn.Module]
@@ -42,15 +42,15 @@ def _built_in(name: str) -> Factory | None:
     return factory
 
 
-#: Who may know a plain name, in this order.
+#: The libraries that are asked for a plain name, in this order.
 SOURCES = {"timm": _timm, "torchvision": _torchvision, "pipelines": _built_in}
 
 
 def find_model(name: str) -> tuple[Factory, str]:
-    """The function that makes the model, and who it comes from.
+    """The function that makes the model, and the name of its library.
 
     Raises:
-        ValueError: If nobody has a model of that name.
+        ValueError: If no library has a model of that name.
     """
     module, colon, function = name.partition(":")
     if colon:
@@ -70,7 +70,7 @@ def build_model(name: str, num_classes: int, device: torch.device) -> nn.Module:
 
     Raises:
         TypeError: If it is no torch module.
-        ValueError: If nobody has a model of that name.
+        ValueError: If no library has a model of that name.
     """
     model = find_model(name)[0](num_classes=num_classes)
     if not isinstance(model, nn.Module):

@@ -1,4 +1,4 @@
-"""Draws what the model is given: a grid of some images as stored, augmented, their partners, and mixed with λ.
+"""Draws a batch on its way to the model: a grid of some images as stored, augmented, their partners, and mixed with λ.
 
     python preview.py --shards 'demo/data/train-{000000..000007}.tar' --output preview.png
 
@@ -36,7 +36,7 @@ def batches(shards: ShardSet, *, size: int, classes: int, seed: int) -> tuple[En
 
 
 def telling_rows(batch: Batch, count: int) -> list[int]:
-    """The rows whose λ is nearest to a half, Mixup and CutMix in turn, one of a pair at most."""
+    """The rows whose λ is nearest to a half, Mixup and CutMix in turn, at most one of a pair."""
     if batch.mix is None:
         return list(range(count))
     plan = batch.mix
@@ -94,7 +94,7 @@ class Page:
 
 
 def draw(shards: ShardSet, names: Sequence[str], *, size: int = 160, columns: int = 6, seed: int = 0) -> Image.Image:
-    """The grid, one column an image."""
+    """The grid, with a column for each image."""
     encoded, augmented, mixed = batches(shards, size=size, classes=len(names), seed=seed)
     plan, targets = mixed.mix, augmented.targets
     if plan is None or targets is None:

@@ -1,9 +1,9 @@
-"""Trains an image classifier on WebDataset shards with Ray Train: workers may die, and those that follow go on exactly.
+"""Trains an image classifier on WebDataset shards with Ray Train: workers may die, and new workers go on exactly.
 
     python ray_train.py --train '/data/train-{000000..001281}.tar' --storage /shared/runs --workers 8
 
 Each worker makes its own chain, whose ranks are those of the process group that Ray starts. A checkpoint holds the
-chain's state beside the weights; after a failure Ray starts all workers anew from the last one.
+chain's state beside the weights; after a failure Ray starts all workers anew from the last checkpoint.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def make_chain(options: dict[str, Any]) -> Stage:
 
 
 class Worker:
-    """A worker's model and data, moving together."""
+    """A worker's model and data."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
@@ -43,7 +43,7 @@ class Worker:
                 self.load(torch.load(Path(folder) / "state.pt", weights_only=True))
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on where a checkpoint was taken, on any number of workers with one global batch."""
+        """Go on from a checkpoint, on any number of workers with the same global batch."""
         self.chain.load_state_dict(state["chain"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -59,7 +59,7 @@ class Worker:
         return loss.item()
 
     def report(self, metrics: dict[str, Any], *, save: bool) -> None:
-        """Tell Ray how far training is; rank 0 hands over a checkpoint."""
+        """Report the progress to Ray; rank 0 hands over a checkpoint."""
         if not save or ray.train.get_context().get_world_rank() != 0:
             ray.train.report(metrics)
             return
@@ -74,7 +74,7 @@ class Worker:
 
 
 def train(options: dict[str, Any]) -> None:
-    """What every worker runs."""
+    """The function that every worker runs."""
     worker = Worker(options)
     while worker.chain.epoch < options["epochs"]:
         for batch in worker.chain:
@@ -86,7 +86,7 @@ def train(options: dict[str, Any]) -> None:
 
 
 def run(options: dict[str, Any], *, workers: int, storage: str, gpu: bool = False, failures: int = 3) -> Any:
-    """Train on some workers, and begin anew from the last checkpoint after each of so many failures."""
+    """Train on some workers, and begin anew from the last checkpoint after each of `failures` failures."""
     trainer = TorchTrainer(
         train,
         train_loop_config=options,
@@ -99,7 +99,7 @@ def run(options: dict[str, Any], *, workers: int, storage: str, gpu: bool = Fals
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the flags and train; the exit code."""
+    """Read the flags and train; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", required=True, help="shards, as a path or URL with {000000..000999}")
     parser.add_argument("--storage", required=True, help="a folder that all nodes see, absolute, for checkpoints")

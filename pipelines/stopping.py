@@ -1,7 +1,7 @@
 """Ends a program between two steps when Ctrl-C or a scheduler asks for it, on all ranks after the same step.
 
-SIGTERM is what schedulers send to end a job and torchrun hands on to its ranks; SIGUSR1 is the notice that Slurm sends
-ahead of the end (`sbatch --signal=USR1@300`). torchrun itself dies of SIGUSR1: send it to any rank, not to torchrun.
+Schedulers send SIGTERM to end a job, and torchrun hands it on to its ranks; Slurm sends SIGUSR1 ahead of the end
+(`sbatch --signal=USR1@300`). torchrun itself dies of SIGUSR1: send it to any rank, not to torchrun.
 """
 
 import signal
@@ -25,10 +25,10 @@ class StopRequest:
         self.signal = number
 
     def agreed(self) -> bool:
-        """Whether any rank was told to stop: all ranks stop after the same step."""
+        """Whether any rank was asked to stop: all ranks stop after the same step."""
         return self._job.any(self.signal != 0)
 
     @property
     def exit_code(self) -> int:
-        """As a shell reports the signal; another rank's counts as SIGTERM."""
+        """The exit code by which a shell reports the signal; another rank's signal counts as SIGTERM."""
         return 128 + (self.signal or signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A residual network small enough to train on two CPU cores in a minute; any other model takes its place by name.
+"""A residual network small enough to train on two CPU cores in a minute; `--model` names any other.
 
 In: images (B, 3, H, W), normalised, H and W at least 32. Out: logits (B, num_classes).
 """

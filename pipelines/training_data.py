@@ -1,4 +1,4 @@
-"""Shards to mixed batches: all of what streamaug does for training, by the flags of training_options.py."""
+"""Shards to mixed batches: the whole work of streamaug in a training, by the flags of training_options.py."""
 
 import argparse
 import math
@@ -16,7 +16,7 @@ TrainingPipe = Augmenter | MixupOrCutMix
 
 #: Progressive sizes are multiples of this, as most models want.
 SIZE_STEP = 32
-#: Share of the epochs over which images grow; the rest of them has the full size.
+#: Share of the epochs over which images grow; the other epochs have the full size.
 GROWING = 0.75
 
 
@@ -24,7 +24,7 @@ def sizes(epochs: int, first: int | None, last: int) -> list[int]:
     """Pixels of each epoch's images: from `first` to `last` in multiples of 32 over three quarters of the epochs.
 
     Args:
-        epochs: How many.
+        epochs: The number of epochs.
         first: Of the first epoch; None: `last` throughout.
         last: Of the last epochs.
     """
@@ -45,7 +45,7 @@ def policy(args: argparse.Namespace) -> Operation | None:
 
 
 def training_recipe(args: argparse.Namespace) -> Callable[[int], Recipe]:
-    """The recipe of each epoch; past the last one, that of the last."""
+    """The recipe of each epoch; past the last epoch, that of the last."""
     pixels = sizes(args.epochs, args.progressive, args.size)
 
     def recipe(epoch: int) -> Recipe:

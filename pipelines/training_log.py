@@ -1,7 +1,7 @@
-"""What a run says of itself: lines to read, and the same as JSON lines to draw curves from.
+"""The log of a run: lines to read, and the same as JSON lines, of which curves can be drawn.
 
-A record has an `event` ("begin", "resumed", "step", "validation", "stopped", "done"), and what belongs to it; numbers
-are written so that reading them gives back every bit. A resumed run appends: the last record of a step counts.
+A record has an `event` ("begin", "resumed", "step", "validation", "stopped", "done"), and the fields of that event;
+numbers are written so that reading them gives back every bit. A resumed run appends: the last record of a step counts.
 """
 
 import json
@@ -21,7 +21,7 @@ Value = float | str | bool | list[object] | dict[str, object] | None
 
 
 class TrainingLog:
-    """Prints on the first rank, and appends records to a file if there is one.
+    """Prints on the first rank, and appends records to a file if a path is given.
 
     Args:
         job: This process among its ranks.
@@ -45,7 +45,7 @@ class TrainingLog:
             self._before = self._stage.stats()
 
     def event(self, name: str, text: str, record: dict[str, Value]) -> None:
-        """Print the text and write the record, once and not once a rank."""
+        """Print the text and write the record, on the first rank alone."""
         if not self._job.is_first:
             return
         tqdm.write(text)  # above a bar, where there is one
@@ -54,7 +54,7 @@ class TrainingLog:
             self._file.write(json.dumps({"event": name, "time": time.time()} | record) + "\n")
 
     def timed(self, pipe: Stage) -> Iterator[Batch]:
-        """The batches of the pipe, with the time spent getting each, and a bar on a terminal."""
+        """The batches of the pipe, with the time spent on waiting for each, and a bar on a terminal."""
         self._stage = pipe
         self._start()
         batches = progress(pipe)
@@ -68,14 +68,14 @@ class TrainingLog:
             yield batch
 
     def step(self, batch: Batch, steps: int, update: int, loss: torch.Tensor, learning_rate: float) -> None:
-        """Report an update after so many, and after the last one of an epoch.
+        """Report every `every`-th update, and the last update of an epoch.
 
         Args:
             batch: The last batch of the update.
             steps: Batches of the epoch.
             update: Number of the update in its epoch, from 1.
             loss: Of this rank's batches of the update.
-            learning_rate: With which it was made.
+            learning_rate: The learning rate of the update.
         """
         done = batch.origin.step + 1
         if not self._job.is_first or (update % self._every and done != steps):

@@ -2,8 +2,9 @@
 
 In: the repository. Out: dist/, a table of what was run and what was not, with the reason, and the exit status: 1 if
 anything that was run failed. Every Python that is there gets a clean environment with the wheel in it, in which
-`installed.py` runs outside the tree; in the first one the sdist's own tests run too, and its packages are looked up for
-licences and known vulnerabilities. Nothing is uploaded.
+`installed.py` and the sdist's own tests run outside the tree; its packages, which differ by Python, are looked up for
+licences and known vulnerabilities. Where the index has no build of torch for CPUs, pip takes that for GPUs: some 7 GB
+on the disk until the environment has been looked into. Nothing is uploaded.
 
     .venv-dist/bin/python release/check_dist.py --pythons 3.11 3.12 3.13
 """
@@ -17,7 +18,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from archives import sdist_problems, wheel_problems
@@ -27,8 +28,6 @@ ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 #: The tests that the sdist runs: arithmetic, which needs no server and no decoder.
 SDIST_TESTS = ("tests/order", "tests/mix", "tests/test_random.py", "tests/test_import.py")
-
-
 #: Without compiling, which would take longer than what is tried.
 INSTALL = ("-m", "pip", "install", "--disable-pip-version-check", "--no-compile", "-c", ROOT / "constraints.txt")
 
@@ -86,19 +85,14 @@ def checked(what: str, problems: Sequence[str], fine: str) -> Row:
     return Row(what, "FAILED", "; ".join(problems)) if problems else Row(what, "passed", fine)
 
 
-def installed(version: str, wheel: Path, folder: Path) -> Iterator[Row]:
+def installed(python: Path, wheel: Path, folder: Path) -> Iterator[Row]:
     """Install the wheel for a Python in a clean environment and run the short program there."""
-    python = interpreter(version)
-    what = f"wheel on Python {version}"
-    if python is None:
-        yield Row(what, "not run", f"no python{version} on the PATH or in pyenv")
-        return
     run(python, "-m", "venv", folder / "env")
     inside = folder / "env" / "bin" / "python"
     run(inside, *INSTALL, wheel)
     run(inside, "-m", "pip", "check", "--disable-pip-version-check")
     shutil.copy(ROOT / "release" / "installed.py", folder)
-    yield Row(what, "passed", run(inside, "-I", folder / "installed.py", cwd=folder).strip().splitlines()[-1])
+    yield Row("wheel", "passed", run(inside, "-I", folder / "installed.py", cwd=folder).strip().splitlines()[-1])
 
 
 def sdist_tests(sdist: Path, folder: Path) -> Iterator[Row]:
@@ -135,8 +129,9 @@ def audit(folder: Path) -> Iterator[Row]:
         return
     skipped = [each for each in packages if "skip_reason" in each]
     if len(skipped) == len(packages):
-        reason = skipped[0]["skip_reason"] if skipped else "no package was found"
-        yield Row("pip-audit", "not run", f"the service knew none of {len(packages)} packages: {reason}")
+        first = f", the first: {skipped[0]['skip_reason']}" if skipped else ""
+        reason = f"its service knew none of the {len(packages)} packages, so that none was looked up{first}"
+        yield Row("pip-audit", "not run", reason)
         return
     bad = [f"{each['name']} {each['version']}: {found['id']}" for each in packages for found in each.get("vulns", ())]
     names = ", ".join(each["name"] for each in skipped) or "none"
@@ -154,17 +149,24 @@ def steps(versions: Sequence[str]) -> Iterator[Row]:
     yield checked("contents of the sdist", sdist_problems(sdist), "code, tests, docs, benchmarks and what `make` needs")
     run(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist)
     yield Row("twine check --strict", "passed", "both")
-    looked_into = False
     for version in versions:
+        python = interpreter(version)
+        if python is None:
+            yield Row(f"Python {version}", "not run", f"no python{version} on the PATH or in pyenv")
+            continue
         with tempfile.TemporaryDirectory(prefix="streamaug-dist-") as name:
-            folder = Path(name)
-            rows = list(guarded(f"wheel on Python {version}", installed(version, wheel, folder)))
-            yield from rows
-            if rows[-1].outcome == "passed" and not looked_into:
-                looked_into = True
-                yield from guarded("licences", licences(folder))
-                yield from guarded("pip-audit", audit(folder))
-                yield from guarded("sdist", sdist_tests(sdist, folder))
+            for row in looked_into(python, wheel, sdist, Path(name)):
+                yield replace(row, what=f"Python {version}, {row.what}")
+
+
+def looked_into(python: Path, wheel: Path, sdist: Path, folder: Path) -> Iterator[Row]:
+    """The rows of a Python; those behind the wheel's need an environment in which the wheel works."""
+    wheels = list(guarded("wheel", installed(python, wheel, folder)))
+    yield from wheels
+    if wheels[-1].outcome == "passed":
+        yield from guarded("licences", licences(folder))
+        yield from guarded("pip-audit", audit(folder))
+        yield from guarded("sdist", sdist_tests(sdist, folder))
 
 
 def guarded(what: str, rows: Iterator[Row]) -> Iterator[Row]:

@@ -15,6 +15,7 @@ ALLOWED = re.compile(
 #: Packages of a licence that is not in the list, with the reason why they may be installed.
 EXCEPTIONS = {
     "crc32c": "LGPL 2.1 or later: it is imported as it is and can be replaced; it is not part of our archives",
+    "cuda-toolkit": "NVIDIA's list of the libraries that torch's builds for GPUs need has no licence, and no code",
     "nvidia-": "NVIDIA's own terms allow use of the libraries that DALI loads; they are not part of our archives",
 }
 

@@ -1,6 +1,6 @@
 """The types that travel along the chain: `Origin`, `EncodedBatch`, `Batch` (with `SparseTargets`), `Prediction`.
 
-All are frozen; `dataclasses.replace` makes the next one. They hold data and move it between devices, and never know
+All are frozen; `dataclasses.replace` makes the next. They hold data and move it between devices, and know nothing of
 how it was made.
 """
 
@@ -60,7 +60,7 @@ class Origin:
 
     @property
     def draw_ids(self) -> Int64Array:
-        """int64 (B,), whose random numbers each row draws: the sample id, and above its 48 bits the copy's number."""
+        """int64 (B,), ids by which rows draw random numbers: the sample id; above its 48 bits the copy's number."""
         return self.sample_ids if self.repeats == 1 else self.sample_ids | self.copies << 48
 
     def __repr__(self) -> str:
@@ -89,7 +89,7 @@ class EncodedBatch:
         return len(self.data)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "EncodedBatch":  # noqa: ARG002
-        """The batch itself: bytes stay where they are, and loops that move everything may be given them."""
+        """The batch itself: encoded bytes stay in host memory, and a loop that moves every batch may call this."""
         return self
 
     def __repr__(self) -> str:
@@ -127,8 +127,8 @@ class Batch:
 
     Attributes:
         images: (B, C, H, W); with V views (V·B, C, H, W), view-major.
-        targets: int64 (B,), or what a function of yours made of the label; float32 (B, K) after mixing, or (B,) for
-            binary targets (`SparseTargets` where asked for); None without a label component.
+        targets: int64 (B,), or the result of your `targets` function; float32 (B, K) after mixing, or (B,) for binary
+            targets (`SparseTargets` with targets="sparse"); None without a label component.
         origin: Where the rows come from.
         views: V, the number of views of each image.
         mix: How rows were mixed, if they were.
@@ -226,14 +226,14 @@ class Prediction:
 
 
 def decoded(batch: object, stage: str) -> Batch:
-    """The batch, if it is one of decoded images.
+    """The batch, if its images are decoded.
 
     Args:
         batch: The batch that the stage was given.
         stage: The stage that needs decoded images, for the error.
 
     Raises:
-        TypeError: If it is anything else.
+        TypeError: If the batch is of another type.
     """
     if not isinstance(batch, Batch):
         raise TypeError(
@@ -250,7 +250,7 @@ def _shown(tensor: torch.Tensor | None) -> str:
 
 
 def _copied(values: Sequence[Encoded]) -> list[bytes]:
-    """Bytes of their own, which a pickle can hold and which keep nothing else alive."""
+    """Copies of the values as bytes, which can be pickled and which keep no larger buffer alive."""
     return [bytes(value) for value in values]
 
 

@@ -1,7 +1,8 @@
-"""Work on many shards by a Ray cluster: one task an item, each done again where its node or process is lost.
+"""Work on many shards by a Ray cluster: one task for each item, which Ray repeats where its node or process is lost.
 
 In: a function that can be pickled, items, the cluster's address. Out: results as they end. It knows nothing of shards,
-and imports Ray only when it is asked to work. What a task writes must be the same whoever writes it, and appear whole.
+and imports Ray only when it is asked to work. A task must write the same files on any node, and write each of them
+atomically.
 """
 
 import sys
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 #: How often Ray gives a task to another process after one was lost: a task that itself exhausts memory must end.
 RETRIES = 8
-#: Tasks handed over for each CPU: one runs, the next one waits beside it.
+#: Tasks handed over for each CPU: one runs, the next waits beside it.
 _AHEAD = 2
 
 
@@ -31,13 +32,13 @@ def on_ray(
 
     Args:
         address: Of the cluster: "auto", host:port, or ray://host:port.
-        function: What to do; it goes to the nodes once, which must have this package.
+        function: The work; it goes to the nodes once, which must have this package.
         items: Handed over in their order, a few ahead of the work.
         tick: Called at least twice a second.
 
     Raises:
         ClusterError: If there is no Ray or no such cluster, or a task was lost too often.
-        Exception: What the function raises.
+        Exception: As the function raises.
     """
     with _connected(address) as ray:
         shared = ray.put(function)
@@ -82,7 +83,7 @@ def _result(ray: Any, reference: Any) -> Any:
         reason = str(error).strip().partition("\n")[0]
         raise ClusterError(
             f"--ray: the cluster must end each task, got one that was lost {RETRIES + 1} times: {reason} Where memory "
-            "ran out, make smaller shards; run the same command again, what is finished is kept."
+            "ran out, make smaller shards; run the same command again, finished work is kept."
         ) from error
 
 

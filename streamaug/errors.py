@@ -9,8 +9,8 @@
     ├── RecipeError         also a ValueError
     └── StateError          also a ValueError
 
-Each message names the rule, the value that breaks it, its place, and one concrete fix. Wrong argument values that have
-no class of their own are plain `ValueError`s. Nothing here imports anything else of the package.
+Each message names the rule, the value that breaks it, the field or stage, and one concrete fix. A wrong argument
+without a class of its own is a plain `ValueError`. This module imports nothing else of the package.
 """
 
 __all__ = [
@@ -26,19 +26,19 @@ __all__ = [
 
 
 class StreamaugError(Exception):
-    """The root: `except StreamaugError` catches all that this package raises on purpose."""
+    """The root of this package's errors; wrong arguments are plain `ValueError`s and `TypeError`s."""
 
 
 class StorageError(StreamaugError, OSError):
-    """Bytes could not be had: a missing object, a refused request, a deadline that passed. Names the shard."""
+    """Bytes cannot be read: a missing object, a refused request, a deadline that passed. Names the shard."""
 
 
 class ShardError(StreamaugError):
-    """Bytes were had and are no valid shard: truncated, foreign, duplicate members. Names the shard and the offset."""
+    """Bytes are no valid shard: truncated, foreign, duplicate members. Names the shard and the offset."""
 
 
 class IndexFormatError(ShardError):
-    """An index file or manifest does not say what its format demands. Names the file and the line."""
+    """An index file or manifest breaks the rules of its format. Names the file and the line."""
 
 
 class BadSampleError(StreamaugError):

@@ -26,7 +26,7 @@ Values = npt.NDArray[np.float64]
 
 
 def identity(count: int) -> Matrices:
-    """float64 (count, 3, 3), each the identity."""
+    """`count` identity matrices: float64 (count, 3, 3)."""
     return np.tile(np.eye(3), (count, 1, 1))
 
 
@@ -44,7 +44,7 @@ def translation(x: npt.ArrayLike, y: npt.ArrayLike) -> Matrices:
 
 
 def scaling(x: npt.ArrayLike, y: npt.ArrayLike) -> Matrices:
-    """Scale about the origin by the factors (x, y), each (B,) or a number; negative ones mirror: float64 (B, 3, 3)."""
+    """Scale about the origin by factors (x, y), each (B,) or a number; a negative one mirrors: float64 (B, 3, 3)."""
     return _filled(np.broadcast_shapes(np.shape(x), np.shape(y)), {(0, 0): x, (1, 1): y})
 
 
@@ -112,7 +112,7 @@ def transform_points(matrices: Matrices, points: npt.NDArray[np.float64]) -> npt
 
 
 def inscribed_rectangle(width: float, height: float, degrees: float) -> tuple[float, float]:
-    """The largest axis-parallel rectangle inside a width × height one turned by `degrees`.
+    """The largest axis-parallel rectangle inside a width × height rectangle turned by `degrees`.
 
     Returns:
         Its (width, height), in the units of the input. (Coproc and Nick Alger, Stack Overflow answer 16778797.)

@@ -1,4 +1,4 @@
-"""Counter-based random numbers: each is a pure function of (seed, epoch, sample id, stream, draw index).
+"""Counter-based random numbers: a number is a pure function of (seed, epoch, sample id, stream, draw index).
 
 Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), vectorised in numpy. There is no
 state, so no worker, rank, batch size or order of calls can change a number.
@@ -21,7 +21,7 @@ _HALF = np.uint64(32)
 
 
 class Stream(IntEnum):
-    """Who draws. A stream's numbers never depend on another's; the value of a stream that is gone is not used again."""
+    """Users of random numbers. Streams are independent; the value of a removed stream is not used again."""
 
     SHARD_ORDER = 1
     TAPE_ROTATION = 2
@@ -32,8 +32,8 @@ class Stream(IntEnum):
     LANE_ORDER = 9
     MIX = 16
     NOISE_FIELD = 32
-    #: Operation i of a recipe draws from OPERATIONS + i, and for a substitute of attempt a from
-    #: SUBSTITUTE_OPERATIONS + a · 4096 + i.
+    #: Operation i of a recipe draws from OPERATIONS + i, and for a stand-in of attempt a from SUBSTITUTE_OPERATIONS
+    #: + a · 4096 + i.
     OPERATIONS = 4096
     SUBSTITUTE_OPERATIONS = 1 << 20
 
@@ -87,7 +87,7 @@ def words(seed: int, epoch: int, ids: npt.NDArray[np.int64], *, stream: int, blo
 
 
 def keys(seed: int, epoch: int, ids: npt.NDArray[np.int64], *, stream: int) -> npt.NDArray[np.uint64]:
-    """uint64 (B,): 64 random bits of each id, its first two words joined; whoever sorts by them shuffles."""
+    """uint64 (B,): 64 random bits of each id, its first two words joined; to sort by them is to shuffle."""
     raw = words(seed, epoch, ids, stream=stream, blocks=1).astype(np.uint64)
     return (raw[:, 0] << _HALF) | raw[:, 1]
 
@@ -101,7 +101,7 @@ def uniform(
         seed: Any integer, taken mod 2³².
         epoch: Any integer, taken mod 2³².
         sample_ids: int64 (B,).
-        stream: Which stream draws, see `Stream`; 0 to 2³² − 1.
+        stream: The stream that draws, see `Stream`; 0 to 2³² − 1.
         n: Numbers per sample. The first n of a longer draw are the same numbers.
 
     Returns:

@@ -68,6 +68,7 @@ def test_what_an_sdist_lacks_is_named(tmp_path):
         ("a", "UNKNOWN", False),
         ("crc32c", "GNU Lesser General Public License v2 or later (LGPLv2+)", True),
         ("nvidia-nvjpeg-cu12", "NVIDIA Proprietary Software", True),
+        ("cuda-toolkit", "UNKNOWN", True),
     ],
 )
 def test_a_licence_that_is_not_in_the_list_is_named(name, licence, allowed):

@@ -197,6 +197,15 @@ def test_every_public_name_in_backticks_exists(document):
             assert pkgutil.resolve_name(word.rstrip("()")) is not None, word
 
 
+def test_every_guarantee_of_the_readme_names_its_tests():
+    section = (ROOT / "README.md").read_text().partition("\n## What is guaranteed")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.*) \| (.*) \|$", section, re.MULTILINE)[1:]
+    assert len(rows) > 10
+    for claim, tests in rows:  # that they exist is tested above
+        assert all("::test_" in name for name in re.findall(r"`([^`]+)`", tests)), claim
+        assert "`tests/" in tests, claim
+
+
 def table():
     """The names in the first column of the README's table of folders."""
     section = (ROOT / "README.md").read_text().partition("## How data flows")[2].partition("\n## ")[0]

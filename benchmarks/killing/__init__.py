@@ -1,1 +1,1 @@
-"""What benchmarks/chaos.py is made of: lives of a training, when each ends and by whom, and their rows."""
+"""The parts of benchmarks/chaos.py: lives of a training, the moments of their kills, and their rows."""

@@ -1,7 +1,7 @@
 """Starts a life of the training, waits for its moment, and kills.
 
-In: a `Plan`, the command line of the training. Out: a folder with what its processes wrote. Linux alone: processes are
-found in /proc.
+In: a `Plan`, the command line of the training. Out: a folder with the files of its processes. Linux alone: it reads
+processes from /proc.
 """
 
 import os
@@ -15,22 +15,22 @@ from pathlib import Path
 from killing.moments import Plan
 
 RANK = Path(__file__).with_name("rank.py")
-#: Bounds the wait for what never comes; nothing depends on how long anything takes.
+#: Bounds the wait for events that never come; no result depends on time.
 PATIENCE = 900.0
 PAUSE = 0.01
 
 
 def live(plan: Plan, folder: Path, arguments: list[str], environment: dict[str, str]) -> None:
-    """Run one life to its moment, or to its end.
+    """Run a life to its moment, or to its end.
 
     Args:
         plan: Its ranks, and how it ends.
-        folder: Where its processes write; new.
+        folder: A new folder for its processes' files.
         arguments: Of imagenet_train.py.
         environment: Of its processes.
 
     Raises:
-        RuntimeError: If it ends before its moment, or not as it should.
+        RuntimeError: If it ends before its moment, or with a wrong exit code.
     """
     folder.mkdir(parents=True)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(plan.ranks)]
@@ -92,7 +92,7 @@ def runs(number: int) -> bool:
 
 
 def until(condition: Callable[[], bool]) -> bool:
-    """Whether a condition that other processes bring about comes true."""
+    """Wait for a condition that other processes fulfil; False if it never holds."""
     end = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > end:
@@ -102,5 +102,5 @@ def until(condition: Callable[[], bool]) -> bool:
 
 
 def said(folder: Path) -> str:
-    """The end of what the processes of a life printed."""
+    """The last output of a life's processes."""
     return (folder / "output").read_text(errors="replace")[-4000:]

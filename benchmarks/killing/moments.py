@@ -1,6 +1,6 @@
-"""When a training is killed, and who: drawn from a seed, so that a run of chaos can be repeated.
+"""The moment and the victim of a kill: drawn from a seed, so that a run of chaos can be repeated.
 
-In: how many steps are left. Out: the plan of a life. Pure.
+In: the number of steps left. Out: the plan of a life. Pure.
 """
 
 import dataclasses
@@ -9,11 +9,11 @@ import random
 from dataclasses import dataclass
 
 RANKS = (1, 2, 3, 4)
-#: Batches that a training may be given after the one that is its moment, so that it may die anywhere between them.
+#: Batches that a training may get after the batch of its moment, so that it may die anywhere between them.
 AHEAD = 1
 #: Kinds of moments, in the order in which they come again and again.
 KINDS = ("batch", "written", "cut", "renaming", "batch", "half written", "batch", "start", "written", "batch")
-#: What a rank counts until the moment of a kind has come.
+#: The events that a rank counts until the moment of a kind has come.
 COUNTED = {
     "start": "start",
     "batch": "batch",
@@ -34,13 +34,13 @@ SAYS = {
 
 @dataclass(frozen=True)
 class Moment:
-    """When a life ends.
+    """The moment at which a life ends.
 
     Attributes:
         kind: One of KINDS.
-        count: Of the batches, checkpoints or renames of this life, the one at which it is.
+        count: The number of the batch, checkpoint or rename of this life at which it ends.
         rank: The rank that counts.
-        share: Per cent of a checkpoint that are left where a kind leaves a part of it.
+        share: The per cent of a checkpoint that remain, where a kind leaves a part of it.
     """
 
     kind: str
@@ -90,7 +90,7 @@ def draw(rng: random.Random, number: int, kills: int, left: int, *, store: bool)
     """The plan of life `number`, from 0.
 
     Args:
-        rng: Where its numbers come from.
+        rng: Draws its numbers.
         number: The lives before.
         kills: How many lives are to be killed.
         left: Steps that the training has not taken, at least.

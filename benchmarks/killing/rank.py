@@ -1,9 +1,9 @@
-"""One process of a training that is going to be killed: pipelines/imagenet_train.py itself, watched.
+"""A process of a training that will be killed: pipelines/imagenet_train.py itself, watched.
 
 In: on the command line a `Moment` as JSON, a folder of this life, and the arguments of imagenet_train.py. Out: in the
 folder, a line for each batch that the training was given (`rows-<rank>.jsonl`), this process's number (`pid-<rank>`)
 and the file `reached`, once the moment has come. From then on the training goes on for one batch more, or none, and
-waits: it never ends before it is killed. What is trained and saved is the program's own.
+waits: it never ends before it is killed. The program trains and saves as it always does.
 """
 
 import json
@@ -25,12 +25,12 @@ from streamaug.dali.plan import Planner
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pipelines" / "imagenet_train.py"
 
-#: The window of every row that DALI was told of, by (epoch, position).
+#: The window of every row that DALI got, by (epoch, position).
 WINDOWS: dict[tuple[int, int], list[float]] = {}
 
 
 class Trap:
-    """Counts what happens to this process, and says so when the moment has come.
+    """Counts the events of this process, and reports when the moment has come.
 
     Args:
         moment: When; None: never.
@@ -47,13 +47,13 @@ class Trap:
         )
 
     def at(self, what: str) -> bool:
-        """Count one more of `what`; whether this is the moment."""
+        """Count one more event `what`; returns whether this is the moment."""
         self._counts[what] += 1
         moment = self._moment
         return moment is not None and COUNTED[moment.kind] == what and self._counts[what] == moment.count
 
     def reached(self) -> None:
-        """Tell the one who kills."""
+        """Tell the killing process."""
         self._reached = True
         (self._folder / "reached.new").write_text("")
         (self._folder / "reached.new").rename(self._folder / "reached")

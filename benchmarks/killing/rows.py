@@ -1,4 +1,4 @@
-"""What the lives of a training were given, held against a training without a break.
+"""The rows of the lives of a training, compared with those of a training without a break.
 
 In: the folders that benchmarks/killing/rank.py wrote. Out: rows by (epoch, position), and a verdict.
 """
@@ -13,12 +13,12 @@ Place = tuple[int, int]  # epoch, position
 
 @dataclass
 class Life:
-    """What one life of a training was given.
+    """The rows of a life of a training.
 
     Attributes:
-        start: Where it said that it goes on.
-        rows: Every row, by its place.
-        twice: Places that came twice within this life.
+        start: The position at which it went on.
+        rows: Every row, by (epoch, position).
+        twice: Positions that came twice within this life.
         gaps: Ranks whose steps did not follow each other, in words.
     """
 
@@ -29,7 +29,7 @@ class Life:
 
     @property
     def furthest(self) -> Place | None:
-        """The last place that it was given."""
+        """The last position of its rows."""
         return max(self.rows, default=None)
 
 
@@ -61,15 +61,15 @@ def whole_lines(path: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of the rows of an unbroken training.
+    """The comparison of all lives with the unbroken training.
 
     Attributes:
         rows: Of the unbroken training.
-        delivered: Of all lives, those that a kill made come again included.
-        different: Places of rows, of any life, that are not as in the unbroken training.
-        lost: Places of which no life's row was kept.
-        twice: Places that came twice in one life, or again though the one before was kept.
-        gaps: What came out of order.
+        delivered: Rows of all lives, also those that came again after a kill.
+        different: Positions of rows, of any life, that differ from the unbroken training.
+        lost: Positions of which no life's row was kept.
+        twice: Positions that came twice in one life, or again although the earlier row was kept.
+        gaps: Rows that came out of order, in words.
     """
 
     rows: int
@@ -96,10 +96,10 @@ class Verdict:
 
 
 def judge(unbroken: Life, lives: list[Life]) -> Verdict:
-    """Hold the lives of a training against one without a break.
+    """Compare the lives of a training with a training without a break.
 
-    A life goes on from a checkpoint, whose weights have seen exactly the rows before its place. What earlier lives were
-    given from that place on is forgotten with their weights; it comes again, and must come alike.
+    A life goes on from a checkpoint, whose weights were trained on exactly the rows before its position. Rows of
+    earlier lives from that position on are lost with their weights; they come again, and must be the same.
     """
     different, gaps = [], list(unbroken.gaps)
     twice = [place for life in (unbroken, *lives) for place in life.twice]

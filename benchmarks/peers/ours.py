@@ -3,12 +3,13 @@
 from turns import arguments, take_turns
 
 from streamaug import Output, Recipe, ShardReader, ShardSet, ops, recipes
+from streamaug.recipes.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 
 def recipe_of(name: str) -> Recipe:
     if name in ("crop_flip", "crop_flip_one_warp"):
         return recipes.imagenet_train(antialias=name == "crop_flip")
-    normalised = Output(mean=recipes.IMAGENET_MEAN, std=recipes.IMAGENET_STD)
+    normalised = Output(mean=IMAGENET_MEAN, std=IMAGENET_STD)
     if name in ("trivial_augment", "trivial_augment_one_warp"):
         return recipes.imagenet_train(policy=ops.TrivialAugmentWide(), antialias=name == "trivial_augment")
     return Recipe(

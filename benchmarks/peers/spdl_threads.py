@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import spdl.io
+import spdl.io.utils
 import torch
 from spdl.pipeline import PipelineBuilder
 from turns import arguments, take_turns
@@ -53,6 +54,7 @@ def main() -> None:
     recipe, shards, threads = arguments()
     if recipe != "crop_flip":
         raise SystemExit(f"no recipe {recipe}")
+    spdl.io.utils.get_ffmpeg_versions()  # raises at once where FFmpeg's libraries are missing
     torch.set_num_threads(1)
     executor = ThreadPoolExecutor(threads)
 

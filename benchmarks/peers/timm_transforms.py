@@ -1,6 +1,7 @@
 """webdataset and timm's training transform."""
 
 import torch
+import torchvision_without_operators  # noqa: F401 - timm imports torchvision
 from timm.data import create_transform
 from turns import arguments, take_turns
 from workers import loader_epoch

@@ -1,6 +1,7 @@
 """webdataset, Pillow and torchvision's transforms, as most training scripts have it."""
 
 import torch
+import torchvision_without_operators  # noqa: F401
 from torchvision import transforms as T
 from turns import arguments, take_turns
 from workers import loader_epoch

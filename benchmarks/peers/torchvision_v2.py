@@ -1,6 +1,7 @@
 """webdataset, torchvision's decode_jpeg and its v2 transforms on uint8 tensors."""
 
 import torch
+import torchvision_without_operators  # noqa: F401
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 from turns import arguments, take_turns
@@ -30,6 +31,8 @@ RECIPES = {
 
 
 def main() -> None:
+    if not hasattr(torch.ops.image, "decode_jpeg"):
+        raise SystemExit("torchvision's decode_jpeg does not load beside this build of torch")
     torch.set_num_threads(1)
     recipe, shards, threads = arguments()
     chain = v2.Compose(RECIPES[recipe])

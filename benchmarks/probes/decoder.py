@@ -1,4 +1,4 @@
-"""What the GPU's decoder does: does it live, do pixels depend on the batch, what does it read and refuse."""
+"""The GPU's decoder: whether it crashes, whether pixels depend on the batch, which files it reads and refuses."""
 
 import json
 import os
@@ -134,7 +134,7 @@ def formats(settings: Settings) -> Finding:
 
 
 def verdicts(settings: Settings) -> Finding:
-    """Damaged images: what the CPU and the GPU refuse; whether good ones decode in the same process afterwards."""
+    """Damaged images: those that CPU and GPU refuse; whether good images decode in the same process afterwards."""
     good = jpegs(settings, 12 if settings.on_gpu else 3)
 
     def verdict(file, device):

@@ -1,4 +1,4 @@
-"""What a probe is given, and what it answers."""
+"""The settings of a probe, and its answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

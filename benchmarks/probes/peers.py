@@ -1,4 +1,4 @@
-"""Who is measured: streamaug, plain DALI and its decoder alone, on the same files in memory."""
+"""The loaders that are measured: streamaug, plain DALI and its decoder alone, on the same files in memory."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""Operations and mixing: is the GPU's arithmetic the CPU's, and a function of the sample alone."""
+"""Operations and mixing: whether the GPU's arithmetic is the CPU's, and a function of the sample alone."""
 
 import importlib.util
 from dataclasses import replace
@@ -54,7 +54,7 @@ def operations(settings: Settings):
 
 
 def function(settings: Settings):
-    """Pixels are a function of the sample: whatever the batch size, the threads and the prefetching."""
+    """Pixels are a function of the sample, for any batch size, threads and prefetching."""
     from augmenting import augmented
 
     figures, output = {}, Output(dtype="uint8")

@@ -1,4 +1,4 @@
-"""What a program has of it besides pixels: order on streams, a training thread that runs on, memory that comes back."""
+"""The behaviour besides pixels: order on streams, a training thread that runs on, memory that is freed."""
 
 import gc
 import warnings
@@ -54,7 +54,7 @@ def held(settings: Settings):
 
 
 def waits(settings: Settings):
-    """What blocks the training thread: torch's own detector on Mixup and CutMix."""
+    """Waits of the training thread: torch's own detector on Mixup and CutMix."""
     from augmenting import encoded_batches, refuse
 
     if not settings.on_gpu:

@@ -1,4 +1,4 @@
-"""How fast: five interleaved pairs against plain DALI, the decoder alone, policies, and a ResNet-50 that trains."""
+"""Speeds: five interleaved pairs against plain DALI, the decoder alone, policies, and a ResNet-50 that trains."""
 
 import itertools
 import os
@@ -29,7 +29,7 @@ def _measured(text: str, figures) -> Finding:
 
 
 def pairs(settings: Settings) -> Finding:
-    """`imagenet_train` beside plain DALI at load 0 and at its default, in turns: the question that buyers ask."""
+    """`imagenet_train` beside plain DALI at load 0 and at its default, in turns."""
     data, batch, cores = _load(settings)
     rounds, seconds = (PAIRS, settings.seconds / (4 * PAIRS)) if settings.on_gpu else (1, 0.0)
     runs = {
@@ -64,7 +64,7 @@ def decoding(settings: Settings) -> Finding:
 
 
 def huffman(settings: Settings) -> Finding:
-    """Which Huffman threshold to take: the fastest at load 0 with which no pixel depends on the batch."""
+    """The Huffman threshold to take: the fastest at load 0 with which no pixel depends on the batch."""
     data, batch, cores = _load(settings)
     some = data[: settings.count(128)]
     figures, steady = {"batch": batch, "cores": cores}, {}

@@ -1,4 +1,4 @@
-"""What becomes of a bad sample: who stands in for it, and where it is written down.
+"""Bad samples: which sample stands in for each, and where they are recorded.
 
 stand_ins (which samples, in which order) → substitution (reads and checks them) → quarantine (the record)
 """

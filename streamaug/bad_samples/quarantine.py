@@ -1,7 +1,7 @@
-"""The list of bad samples that a run leaves behind: JSON lines, one a sample, shared by all ranks of a host.
+"""The list of bad samples of a run: JSON lines, a line for each sample, shared by all ranks of a host.
 
 In: the facts about a bad sample. Out: a line at the end of a file. The list is for people and tools; a run never
-depends on it, so what goes wrong with it after the start is a warning, once.
+depends on it, so a failure to write after the start is a warning, once.
 """
 
 import json
@@ -14,10 +14,11 @@ from typing import Any
 class Quarantine:
     """A JSON-lines file to append to.
 
-    Each line is one write at the end of the file, so lines of several processes never mix (on a local file system).
+    Each line is a single write at the end of the file, so lines of several processes never mix (on a local file
+    system).
 
     Args:
-        path: The file; made if it is not there. Its folder must be.
+        path: The file; made if it does not exist. Its folder must exist.
 
     Raises:
         ValueError: If it cannot be opened to append to.

@@ -1,7 +1,7 @@
-"""What becomes of a bad sample: an error that names it, or a deterministic stand-in, recorded.
+"""The treatment of a bad sample: an error that names it, or a deterministic stand-in and a record.
 
 In: a batch and its bad rows. Out: the batch with those rows replaced by other samples, in an order that depends on
-seed, epoch and the position alone (`stand_ins`); so every rank count and every replay chooses the same.
+seed, epoch and the position alone (`stand_ins`); so every number of ranks and every replay chooses the same samples.
 """
 
 import dataclasses
@@ -35,13 +35,13 @@ class Substitution:
     """Replaces bad samples, or refuses to.
 
     Samples whose bytes alone make them bad are remembered, and are not read again until `forget_verdicts`. That changes
-    no row: a candidate that is passed over counts as an attempt, as one that is tried in vain does.
+    no row: a candidate that is skipped counts as an attempt, as a candidate that is tried in vain does.
 
     Args:
         catalogue: The dataset's shards.
         order: The order of its samples.
         on_bad_sample: "raise" or "substitute".
-        max_bad_samples: More different bad samples than this are an error; None: no bound.
+        max_bad_samples: With more different bad samples than this it raises an error; None: no bound.
         quarantine: A JSON-lines file that each bad sample is appended to, or None.
 
     Raises:
@@ -84,7 +84,7 @@ class Substitution:
         return len(self._bad)
 
     def bad_counts(self) -> tuple[int, int]:
-        """Different bad samples met so far by this process, and rows in which others stand for bad or unwanted ones."""
+        """Different bad samples met so far by this process, and rows with stand-ins for bad or rejected samples."""
         return len(self._bad), self._num_replaced
 
     def stand_in(self, epoch: int, position: int, attempt: int) -> int:
@@ -96,11 +96,11 @@ class Substitution:
         return self._nth(epoch, position, attempt)
 
     def forget_verdicts(self) -> None:
-        """Judge all samples anew, for another chain: it may map labels, or not look at them at all."""
+        """Judge all samples anew, for another chain, which may map labels or ignore them."""
         self._lasting.clear()
 
     def replace_known_bad(self, batch: EncodedBatch, problems: Mapping[int, Problem]) -> EncodedBatch:
-        """`replace` for batches as they are read: rows known to be bad from earlier are replaced with the others.
+        """`replace` for batches as they are read: rows whose samples were bad before are replaced with the others.
 
         Raises:
             BadSampleError: As `replace` does.
@@ -127,7 +127,7 @@ class Substitution:
         return self._swapped(batch, sorted(problems))
 
     def replace_unwanted(self, batch: EncodedBatch, rows: Sequence[int]) -> EncodedBatch:
-        """`replace` for samples that are good and that a later stage does not want: no error, and not recorded.
+        """`replace` for good samples that a later stage rejects: no error, and not recorded.
 
         Raises:
             BadSampleError: If nothing can stand in, or a stand-in is bad and bad samples are errors.
@@ -166,7 +166,7 @@ class Substitution:
             self._record(chosen, key, epoch, problem)
 
     def _nth(self, epoch: int, position: int, attempt: int) -> int:
-        """The stand-in of an attempt; those of recent positions are kept, since each attempt asks anew."""
+        """The stand-in of an attempt; candidates of recent positions are kept, since each attempt asks anew."""
         with self._lock:
             stand_ins = self._stand_ins.pop((epoch, position), None) or StandIns(self._order, epoch, position)
             self._stand_ins[epoch, position] = stand_ins
@@ -183,12 +183,12 @@ class Substitution:
         return chosen
 
     def _record(self, sample_id: int, key: str, epoch: int, problem: Problem, *, in_tally: bool = False) -> None:
-        """Raise the error of a bad sample, or note it; in the tally, where a row of a batch was lost to it.
+        """Raise the error of a bad sample, or record it; also in the tally, where it cost a row of a batch.
 
         Raises:
             BadSampleError: If bad samples are errors, or are more than allowed.
         """
-        # In an error, or remembered.
+        # The name for an error, or for the record.
         shard = self._shard_of(sample_id)
         problem = self._explained(shard, sample_id, problem)
         url = shown(self._catalogue.shards[shard].url)
@@ -204,7 +204,7 @@ class Substitution:
                 self._lasting[sample_id] = problem
         if in_tally:
             self._tally.add(where, problem.reason)
-        # Listed, once; too many are an error.
+        # It is recorded once; too many are an error.
         if new and self._quarantine is not None:
             offset = self._offset(shard, sample_id, problem.component)
             line = {"shard": url, "key": key, "offset": offset, "epoch": epoch, "reason": problem.reason}
@@ -216,7 +216,7 @@ class Substitution:
             )
 
     def _explained(self, shard: int, sample_id: int, problem: Problem) -> Problem:
-        """The problem with what the sample has in the place of a component that it lacks."""
+        """The problem, with the suffixes that the sample has instead of the component that it lacks."""
         if not problem.is_missing:
             return problem
         suffixes = self._load(shard).incomplete.get(sample_id - int(self._catalogue.starts[shard]), ())
@@ -224,7 +224,7 @@ class Substitution:
         return missing(alternatives, suffixes)
 
     def _offset(self, shard: int, sample_id: int, component: str | None) -> int | None:
-        """Where a component's bytes begin, else those of the sample's first component; None if it has none."""
+        """The offset of a component's bytes, else of the sample's first component; None if it has none."""
         offsets: list[int] = self._load(shard).offsets[sample_id - int(self._catalogue.starts[shard])].tolist()
         wanted = offsets[0 if component is None else self._names.index(component)]
         return wanted if wanted >= 0 else min((offset for offset in offsets if offset >= 0), default=None)
@@ -239,7 +239,7 @@ class Substitution:
             return self._index[1]
 
     def _read(self, sample_id: int) -> tuple[str, list[Encoded], Problem | None]:
-        """A sample's key and components, fetched at once, and what is wrong with them."""
+        """A sample's key and components, fetched at once, and the problem with them."""
         shard = self._shard_of(sample_id)
         index, row = self._load(shard), sample_id - int(self._catalogue.starts[shard])
         columns: list[Encoded] = []

@@ -1,7 +1,8 @@
-"""How many samples are bad, and why: the warnings that users see while bad samples are replaced.
+"""The number of bad samples, and the reasons: the warnings that users see while bad samples are replaced.
 
-In: samples as they are met, and the bad ones with their reasons. Out: a warning at the first bad sample, and when 1%
-and 10% of those met are bad, with the commonest reason. A run with a wrong label file would else train on what is left.
+In: samples as they are read, and the bad ones with their reasons. Out: a warning at the first bad sample, and when 1%
+and 10% of the samples read are bad, with the commonest reason. Without it a run with a wrong label file would train on
+the few samples that are left.
 """
 
 import re
@@ -12,7 +13,7 @@ from collections import Counter
 #: Shares of the samples met at which a warning is due, and the bad samples that a share must rest on.
 _SHARES = (0.01, 0.1)
 _LEAST = 3
-#: Reasons that are told apart; the numbers and names in them are not.
+#: Different reasons that are counted; numbers and names in a reason make no difference.
 _MOST_REASONS = 1000
 _PARTICULARS = re.compile(r"\d+|'[^']*'")
 
@@ -33,7 +34,7 @@ class Tally:
             self._met += count
 
     def add(self, where: str, reason: str) -> None:
-        """Count a bad sample that is replaced, and warn where that is due.
+        """Count a bad sample that is replaced, and warn when a warning is due.
 
         Args:
             where: The sample, to go on after "got".
@@ -55,7 +56,7 @@ class Tally:
             )
 
     def judge(self) -> None:
-        """Warn where the bad samples have reached a share of those met that was not said before."""
+        """Warn when the bad samples have reached a share of the samples read for the first time."""
         with self._lock:
             reached = [share for share in self._shares if self._bad >= max(_LEAST, share * self._met)]
             self._shares = [share for share in self._shares if share not in reached]
@@ -69,7 +70,7 @@ class Tally:
             )
 
     def commonest(self) -> str | None:
-        """The commonest reason, as one of those samples gave it; None while no sample was bad."""
+        """The commonest reason, in the words of one of its samples; None while no sample was bad."""
         with self._lock:
             return self._examples[self._reasons.most_common(1)[0][0]] if self._reasons else None
 

@@ -1,11 +1,10 @@
-"""The command line: `streamaug COMMAND`, a module of this package for each, imported when the command is called.
+"""The command line: `streamaug COMMAND`; each command is a module of this package, imported when it is called.
 
 In: arguments. Out: an exit status, 0 for success, 1 for findings and failures, 2 for wrong arguments. A mistake of the
 user is one line on stderr, never a traceback.
 """
 
 import argparse
-import importlib.metadata
 import io
 import os
 import select
@@ -17,7 +16,7 @@ from streamaug.errors import StreamaugError
 
 __all__ = ["main"]
 
-#: The exit status of a program that nobody reads any more: that of SIGPIPE, 128 + 13.
+#: The exit status where the reader of the output has ended: that of SIGPIPE, 128 + 13.
 _CLOSED_PIPE = 141
 
 #: Command to its line of help; the module of its name ("_" for "-") has `configure(parser)` and `run(arguments)`.
@@ -72,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_parser(names: Collection[str]) -> argparse.ArgumentParser:
-    """The parser of the program; it knows the arguments of the commands that are named, and of the others the name."""
+    """The parser of the program, with the arguments of the given commands, and only the names of the others."""
     parser = argparse.ArgumentParser(
         prog="streamaug",
         description="Tools for WebDataset shards.",
@@ -92,13 +91,15 @@ def make_parser(names: Collection[str]) -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Prints the version that is installed, which is looked up only then."""
+    """Prints the installed version, which is looked up only then."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002
         super().__init__(option_strings, dest, nargs=0, help=help, default=argparse.SUPPRESS)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"streamaug {importlib.metadata.version('streamaug')}")
+        from importlib.metadata import version  # imports a mail parser
+
+        print(f"streamaug {version('streamaug')}")
         parser.exit()
 
 
@@ -119,6 +120,6 @@ def _nobody_reads() -> bool:
 
 
 def _closed() -> int:
-    """The exit status where nobody reads any more. Python flushes once more at its end, which now goes nowhere."""
+    """The exit status where the reader has ended. Python flushes once more at its end, into /dev/null."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return _CLOSED_PIPE

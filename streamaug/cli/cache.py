@@ -1,6 +1,6 @@
-"""`streamaug cache FOLDER`: how much a disk cache holds; with --clear, nothing any more.
+"""`streamaug cache FOLDER`: shows the blocks and bytes of a disk cache; --clear deletes them.
 
-Jobs that use the cache meanwhile go on: what they miss they fetch again.
+Jobs that use the cache meanwhile go on: they fetch missing blocks again.
 """
 
 import argparse

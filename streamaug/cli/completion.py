@@ -1,7 +1,7 @@
 """`streamaug completion SHELL`: a script for a shell, by shtab, that completes commands, options and paths.
 
-The script is written once and holds all that it offers, so that a Tab starts no program. What it offers is read out of
-the very parsers of the commands.
+The script is written once and holds all completions, so that a Tab starts no program. The completions come from the
+commands' own parsers.
 """
 
 import argparse
@@ -17,7 +17,7 @@ _EXAMPLES = [
     "streamaug completion zsh > ~/.zfunc/_streamaug  # with fpath+=~/.zfunc before compinit in ~/.zshrc",
     "streamaug completion fish > ~/.config/fish/completions/streamaug.fish",
 ]
-#: What stands for a path in the help, in whole or in part.
+#: The names of paths in the help, in whole or in part.
 _FILES, _FOLDERS = ("SHARDS", "SOURCE", "FILE", "OUTPUT"), ("FOLDER",)
 
 

@@ -1,7 +1,7 @@
-"""`streamaug index SHARDS`: read each shard once, and write beside it the files that opening and plain DALI need.
+"""`streamaug index SHARDS`: reads each shard once, and writes beside it the files for opening and for plain DALI.
 
 Out: `x.idx` beside each `x.tar`, DALI's v1.2, and one `index.json` a folder with the counts of all its shards; with
---checksum `x.crc32c` too. A shard that is damaged stops the command before the manifest is written.
+--checksum `x.crc32c` too. A damaged shard stops the command before it writes the manifest.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_apart(output, shards)
     entries: dict[Location, list[Entry]] = {shard.beside(NAMES[0]): [] for shard in shards}
     for manifest in entries:
-        output.merged(manifest, [])  # an error before hours of reading, and before anything is written
+        output.merged(manifest, [])  # an error before hours of reading, and before any file is written
     pace = None if output.storage.options.cache_dir or arguments.ray else Pace()
     indexer = _Indexer(output, arguments.checksum, pace)
     for entry, here in on_each(output.storage, indexer, shards, what="Indexing", ray=arguments.ray):
@@ -98,11 +98,11 @@ class _Output:
             raise StorageError(f"{error} {elsewhere}") from error
 
     def merged(self, manifest: Location, entries: Sequence[Entry]) -> str:
-        """The text of a manifest with the new entries in it, beside what else it says."""
+        """The text of a manifest with the new entries and its other contents."""
         return merge(self.storage.read_all(self.of(manifest)), self.of(manifest), entries)
 
     def remove(self, file: Location) -> None:
-        """Delete a local file, if there is one; in a store, the manifest says that it does not count."""
+        """Delete a local file, if it exists; in a store, the manifest says that it does not count."""
         path = self.of(file).path
         try:
             if self.of(file).is_local:
@@ -112,13 +112,13 @@ class _Output:
 
 
 def _in_folder(folder: str) -> Location:
-    """A file in a folder, given by its path or URL; others are named beside it."""
+    """A file in a folder, which is given by its path or URL."""
     scheme, mark, path = folder.rpartition("://")
     return Location.parse(f"{scheme}{mark}{path.rstrip('/')}/{NAMES[0]}")
 
 
 def _check_apart(output: _Output, shards: Sequence[Location]) -> None:
-    """A ValueError, if two shards would share one index file."""
+    """Raise ValueError if two shards would share an index file."""
     seen: dict[Location, Location] = {}
     for shard in shards:
         target = output.of(shard.index)
@@ -135,9 +135,9 @@ class _Indexer:
     """Indexes shards.
 
     Attributes:
-        output: Where the files go.
+        output: Writes the files.
         checksum: Whether to read all data, and write checksums too.
-        pace: How fast shards are read, which those read at once share; None: it is not measured.
+        pace: The measured speed of reading, shared by all threads; None: it is not measured.
     """
 
     output: _Output
@@ -145,7 +145,7 @@ class _Indexer:
     pace: Pace | None
 
     def __call__(self, shard: Location) -> tuple[Entry, PassedOver]:
-        """Index a shard; what the manifest says of it, and which members are part of no sample."""
+        """Index a shard; returns its manifest entry, and its members that are part of no sample."""
         sums: dict[int, int] = {}
         passed_over, output = PassedOver(), self.output
         visit = partial(_add_checksum, sums) if self.checksum else None

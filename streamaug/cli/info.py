@@ -1,7 +1,7 @@
-"""`streamaug info SHARDS`: what a dataset holds: shards, samples, classes, sizes and bytes, and a sheet of thumbnails.
+"""`streamaug info SHARDS`: shows a dataset's shards, samples, classes, sizes and bytes, and a sheet of thumbnails.
 
-Counts and bytes are those of all samples that were drawn; pictures are looked at by their headers, and decoded for the
-sheet alone. Nothing is written but the sheet.
+Counts and bytes are of all drawn samples; it reads the headers of images, and decodes them for the sheet alone. It
+writes no file but the sheet.
 """
 
 import argparse
@@ -38,7 +38,7 @@ _MAGIC = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP", b"II*\0": "TI
 
 
 class _Sample(NamedTuple):
-    """The facts about a sample that was looked at."""
+    """The facts about a sample."""
 
     key: str
     num_bytes: int
@@ -51,16 +51,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_set(parser)
     parser.epilog = epilog(_EXAMPLES, about=_WHAT)
-    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="to look at (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="samples to read (default: %(default)s)")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help=f"write {_SHEET} thumbnails as one picture")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look at the dataset, and print what it holds.
+    """Read samples of the dataset, and print its facts.
 
     Raises:
-        ValueError: If an argument makes no sense.
+        ValueError: If an argument is out of range.
         StreamaugError: If the shards cannot be read.
     """
     if arguments.samples < 1:
@@ -90,7 +90,7 @@ def _check_sheet(path: Path) -> None:
 
 
 def _spread(total: int, count: int) -> "np.typing.NDArray[np.int64]":
-    """So many sample ids, evenly over all shards."""
+    """`count` sample ids, evenly over all shards."""
     return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
 
 

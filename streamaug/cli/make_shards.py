@@ -1,7 +1,7 @@
-"""`streamaug make-shards SOURCE... OUTPUT`: shards out of an image folder, a list, a Hugging Face dataset or tars.
+"""`streamaug make-shards SOURCE... OUTPUT`: makes shards of an image folder, a list, a Hugging Face dataset or tars.
 
 Out: `shard-000000.tar` and so on with index, checksums and manifest, the class table, and a record of how they were
-made. Exit status 1 where samples cannot be used and were not to be left out.
+made. Exit status 1 where samples cannot be used, and --skip-bad is not given.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.epilog = epilog(_EXAMPLES, about=_WHAT, status=_STATUS)
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="what to make shards of, all of one kind")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="the sources of the shards, all of one kind")
     parser.add_argument("output", metavar="OUTPUT", help="folder or URL for the shards")
     parser.add_argument("--processes", type=int, metavar="N", help="default: one for each usable core")
     add_ray(parser)
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the shards; 1 if bad samples were in the way."""
+    """Make the shards; returns 1 if bad samples kept the manifest from being written."""
     options = MakeOptions(
         seed=arguments.seed,
         shuffle=not arguments.no_shuffle,
@@ -96,20 +96,21 @@ def _print(report: Report, *, as_json: bool, skip_bad: bool) -> None:
         return
     for bad in report.bad:
         print(f"{bad.source}: {bad.reason}")
-    classes = "" if report.num_classes is None else f", {report.num_classes} classes"
-    print(
-        f"{report.shards}: {report.num_shards} shards, {report.num_samples} samples, {report.num_bytes} bytes{classes}"
-    )
-    if report.bad and skip_bad:
-        print(f"{len(report.bad)} samples were left out")
-    elif report.bad:
+    if report.bad and not skip_bad:
         sys.stdout.flush()
         print(
             f"streamaug make-shards: {len(report.bad)} samples cannot be used, so no manifest was written. "
             "Repair them, or run the same command with --skip-bad: finished shards are kept.",
             file=sys.stderr,
         )
-    elif report.waiting_for:
+        return
+    classes = "" if report.num_classes is None else f", {report.num_classes} classes"
+    print(
+        f"{report.shards}: {report.num_shards} shards, {report.num_samples} samples, {report.num_bytes} bytes{classes}"
+    )
+    if report.bad:
+        print(f"{len(report.bad)} samples were left out")
+    if report.waiting_for:
         parts = ", ".join(map(str, report.waiting_for))
         print(f"the manifest will be written by the last part; still missing, counted from 0: {parts}")
     images = [suffix for suffix in IMAGE_COMPONENTS if suffix in report.suffixes]

@@ -1,7 +1,7 @@
-"""`streamaug order SHARDS`: which samples, from which shards, stand in a training step, and how well they are shuffled.
+"""`streamaug order SHARDS`: shows the samples of a training step, their shards, and how well they are shuffled.
 
-In: the shards' counts and the reader's options. Out: the rows of one step, and the shuffle's quality beside that of a
-full shuffle. No sample is read.
+In: the shards' counts and the reader's options. Out: the rows of a step, and the shuffle's quality beside that of a
+full shuffle. It reads no sample.
 """
 
 import argparse
@@ -137,4 +137,4 @@ def _print(facts: dict[str, Any]) -> None:
         f"samples beside their neighbour of the shard: {found['neighbours']:.2%}; "
         f"a full shuffle has {found['neighbours_full']:.2%}"
     )
-    print(f"correlation of a batch's step with its place as listed: {found['drift']:+.2f}; a full shuffle has 0")
+    print(f"correlation of a sample's step with its number as listed: {found['drift']:+.2f}; a full shuffle has 0")

@@ -1,7 +1,7 @@
-"""`streamaug preview RECIPE SHARDS`: what a recipe does to images of yours, as one picture.
+"""`streamaug preview RECIPE SHARDS`: draws the effect of a recipe on your images, as one picture.
 
 Each sample has a row. The columns are the whole image, each operation alone at the low end, the middle and the high end
-of its range, then the whole recipe several times over, or each of its views. Boxes and keypoints are drawn too.
+of its range, then the whole recipe several times, or each of its views. It draws boxes and keypoints too.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _EXAMPLES = [
     "streamaug preview recipe.json 'train-{000000..000007}.tar' --rows 8 --times 2",
     "streamaug preview my_recipes:strong shards --split train --boxes json --box-format xywh",
 ]
-#: How images are normalised, and shown again, where an operation works on what is normalised.
+#: The normalisation, undone for display, where an operation works on normalised images.
 _NORMALIZED = Output(mean=127.5, std=64.0)
 
 
@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw the picture and write it.
 
     Raises:
-        ValueError: If an argument makes no sense.
-        RecipeError: If the recipe cannot be had.
+        ValueError: If an argument is out of range.
+        RecipeError: If the recipe cannot be loaded.
     """
     if arguments.rows < 1 or arguments.times < 1:
         raise ValueError(f"--rows, --times: must be at least 1, got {arguments.rows} and {arguments.times}. Write 4.")
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_output(path: Path) -> None:
-    """A ValueError, before anything is drawn, unless a picture can be written there."""
+    """Raise ValueError, before drawing, unless a picture can be written to the path."""
     from PIL import Image
 
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
@@ -86,7 +86,7 @@ def _check_output(path: Path) -> None:
 
 
 def at_level(operation: Operation, level: float) -> Operation:
-    """The operation with every random number of it at one level, and chosen for certain."""
+    """The operation with all of its random numbers at one level, and selected with certainty."""
     kind: Any = type(operation)
     methods: dict[str, Any] = {"__slots__": ()}
     for method in ("matrix", "matrix_keeping", "parameters"):
@@ -132,7 +132,7 @@ def _members(operation: Operation) -> tuple[Operation, ...]:
 
 
 def _output(operations: Sequence[Operation]) -> Output:
-    """Gray levels as they are; normalised for operations that paint what is normal afterwards."""
+    """Gray levels; normalised ones for operations that paint after normalising."""
     if any(isinstance(each, Photometric) and each.finishes for each in operations):
         return _NORMALIZED
     return Output(dtype="uint8")

@@ -1,6 +1,6 @@
 """A recipe as a command's argument: a name, a file, or an attribute of a module of the user's.
 
-In: the argument. Out: the recipe. Whatever the user's code raises is an error that says where.
+In: the argument. Out: the recipe. An exception of the user's code becomes an error that names its line.
 """
 
 import sys
@@ -14,7 +14,7 @@ from streamaug.cli.user_code import line_of
 from streamaug.errors import RecipeError
 from streamaug.recipes.recipe import Recipe
 
-#: Recipes that are ready made, with their defaults.
+#: The ready recipes, with their defaults.
 NAMED: dict[str, Callable[[], Recipe]] = {
     "imagenet_train": recipes.imagenet_train,
     "imagenet_eval": recipes.imagenet_eval,
@@ -23,10 +23,10 @@ NAMED: dict[str, Callable[[], Recipe]] = {
 
 
 def load_recipe(name: str) -> Recipe:
-    """A named recipe, one from a JSON file, or an attribute of a module: a recipe, or a function that makes one.
+    """A named recipe, a recipe from a JSON file, or an attribute of a module: a recipe, or a function that makes one.
 
     Raises:
-        RecipeError: If there is none.
+        RecipeError: If there is no such recipe.
     """
     if name in NAMED:
         return NAMED[name]()
@@ -44,7 +44,7 @@ def load_recipe(name: str) -> Recipe:
 
 
 def _of_module(name: str, module: str, attribute: str) -> Recipe:
-    """What a module of the user holds; whatever its code raises is an error that says where."""
+    """The attribute of a user's module; an exception of its code becomes an error that names its line."""
     sys.path.insert(0, "")
     try:
         recipe: Any = getattr(import_module(module), attribute)

@@ -1,17 +1,19 @@
-"""The arguments of every command about shards: which ones, how to reach their storage, where to work on them."""
+"""The arguments of every command about shards: the shards, their storage, and the machines that work on them."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from streamaug.cluster import on_ray
-from streamaug.shards.shard_set import ShardSet
 from streamaug.shards.sources import Listed, absolute, list_shards
 from streamaug.storage import Storage
 from streamaug.storage.options import StorageOptions
 from streamaug.storage.parallel import in_parallel
 from streamaug.storage.progress import Progress
 from streamaug.storage.urls import expand
+
+if TYPE_CHECKING:
+    from streamaug.shards.shard_set import ShardSet
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -40,18 +42,18 @@ def on_each(
     threads: int | None = None,
     ray: str | None = None,
 ) -> Iterator[T]:
-    """`function(item)` of every item, in their order, by threads of this process, or by a Ray cluster's nodes.
+    """`function(item)` of every item, in order, by threads of this process, or by a Ray cluster's nodes.
 
     Args:
-        storage: What the function reads from.
-        function: What to do with one item; for a cluster it can be pickled.
+        storage: The storage from which the function reads.
+        function: The work on an item; for a cluster it must be picklable.
         items: Shards, as a rule.
         what: The bar's title.
         threads: Items worked on at once in this process; None: the storage's `concurrency`.
-        ray: The cluster's address; None: none.
+        ray: The cluster's address; None: no cluster.
 
     Raises:
-        Exception: What the function raises.
+        Exception: As the function raises.
     """
     if ray is None:
         yield from in_parallel(storage, function, items, what=what, threads=threads)
@@ -66,22 +68,22 @@ def on_each(
 
 def add_split(parser: argparse.ArgumentParser) -> None:
     """Add --split to a parser."""
-    parser.add_argument("--split", metavar="NAME", help="of a folder, pattern or manifest of several: train, say")
+    parser.add_argument("--split", metavar="NAME", help="the split to take where several are named: train, say")
 
 
 def list_source(
     storage: Storage, shards: Sequence[str], split: str | None = None, *, on_nodes: bool = False
 ) -> list[Listed]:
-    """The shards that the arguments name, of that split, else of all.
+    """The shards that the arguments name, of one split or of all.
 
     Args:
-        storage: What reads manifests.
-        shards: As the user wrote them.
+        storage: Reads manifests.
+        shards: The user's arguments.
         split: The split; None: all.
-        on_nodes: Whether other machines read them, whose current folder is another: paths are absolute then.
+        on_nodes: Whether other machines read them, which have another current folder: then paths become absolute.
 
     Raises:
-        ValueError: If nothing is named, or there is no such split.
+        ValueError: If no shard is named, or there is no such split.
         StreamaugError: If a folder, pattern or manifest cannot be read.
     """
     names = [absolute(name) for name in expand(shards)] if on_nodes else expand(shards)
@@ -89,21 +91,23 @@ def list_source(
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
-    """Add what `open_set` needs to a parser."""
+    """Add the arguments of `open_set` to a parser."""
     add_source(parser)
     add_split(parser)
-    parser.add_argument("--components", nargs="+", default=["jpg;jpeg;png;webp", "cls"], help="as of ShardSet.open")
+    parser.add_argument("--components", nargs="+", default=["jpg;jpeg;png;webp", "cls"], help="as for ShardSet.open")
 
 
-def open_set(arguments: argparse.Namespace, *, further: Sequence[str] = ()) -> ShardSet:
+def open_set(arguments: argparse.Namespace, *, further: Sequence[str] = ()) -> "ShardSet":
     """The set that the arguments name, with further components.
 
     Raises:
-        ValueError: If nothing is named, or several splits are and none is chosen.
-        StreamaugError: If it cannot be opened.
+        ValueError: If no shard is named, or several splits are named and none is chosen.
+        StreamaugError: If the set cannot be opened.
     """
     components = [*arguments.components, *(name for name in further if name not in arguments.components)]
     options = storage_options(arguments)
+    from streamaug.shards.shard_set import ShardSet  # imports the orders, which most commands do without
+
     return ShardSet.open(arguments.shards, components=components, split=arguments.split, storage=options)
 
 
@@ -126,10 +130,10 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
 
 
 def storage_options(arguments: argparse.Namespace) -> StorageOptions:
-    """The storage options that the command line gives.
+    """The storage options of the command line.
 
     Raises:
-        ValueError: If one is out of range.
+        ValueError: If an option is out of range.
     """
     return StorageOptions(
         endpoint=arguments.endpoint,

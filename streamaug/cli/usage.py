@@ -1,6 +1,6 @@
-"""What `--help` says at its end: more about the command, examples that can be typed as they stand, the exit status.
+"""The end of `--help`: more about the command, examples that can be typed as they are, the exit status.
 
-In: sentences and command lines. Out: the text of an epilog, which argparse prints as it is.
+In: sentences and command lines. Out: the text of an epilog, which argparse prints unchanged.
 """
 
 import textwrap
@@ -14,9 +14,9 @@ def epilog(examples: Sequence[str], *, about: str = "", status: str = STATUS) ->
     """The end of a command's help.
 
     Args:
-        examples: Command lines, with a remark behind " # " where one helps.
+        examples: Command lines, with a remark behind " # " perhaps.
         about: Sentences that stand before them.
-        status: What each exit status means.
+        status: The meaning of each exit status.
     """
     parts = [textwrap.fill(" ".join(about.split()), _WIDTH)] if about else []
     parts.append("examples:\n" + "\n".join(f"  {line}" for line in examples))

@@ -1,6 +1,6 @@
 """A function in a file of the user's, which a command calls: `FILE.py:FUNCTION`.
 
-In: the argument. Out: what the function returns. Whatever the user's code raises is an error that says where.
+In: the argument. Out: the function's result. An exception of the user's code becomes an error that names its line.
 """
 
 import sys
@@ -17,7 +17,7 @@ _NAME = "__streamaug_user_code__"
 
 
 def load_function(given: str) -> Callable[[], Any]:
-    """The function that `FILE.py:FUNCTION` names; the file's folder can be imported from, as when Python runs it.
+    """The function that `FILE.py:FUNCTION` names; modules in the file's folder can be imported, as when Python runs it.
 
     Raises:
         ValueError: If the argument does not have this form.
@@ -53,7 +53,7 @@ def call_for_chain(function: Callable[[], Any], given: str) -> Stage:
     """The chain that the function returns.
 
     Raises:
-        StreamaugError: If it raises something, or returns no chain.
+        StreamaugError: If it raises an exception, or returns no chain.
     """
     try:
         chain = function()
@@ -75,6 +75,6 @@ def _failed(must: str, error: BaseException) -> StreamaugError:
 
 
 def line_of(error: BaseException) -> str:
-    """Where the user's code raised it; "" where only the import itself failed."""
+    """The file and line where the user's code raised it; "" where only the import itself failed."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "importlib" not in frame.filename]
     return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""

@@ -1,1 +1,1 @@
-"""Runs recipes on DALI: `engine` drives, `plan` computes what DALI is told, `graph` builds what DALI does."""
+"""Runs recipes on DALI: `engine` drives, `plan` computes DALI's inputs, `graph` builds DALI's operators."""

@@ -1,8 +1,8 @@
 """A thread that prepares batches while the thread that takes them trains.
 
-In: functions without effects. Out: futures of their results. It runs nothing that a user wrote, so it is never seen:
-whoever waits for a future gets its error as if the function had been called there, and an interrupted wait leaves
-nothing half done. It belongs to one process; a fork is left a queue that nobody reads.
+In: functions without effects. Out: futures of their results. It runs no code of a user's, so users do not notice it: a
+future raises its error where it is waited for, as if the function had been called there, and an interrupted wait leaves
+nothing half done. It belongs to one process; in a fork its queue has no reader.
 """
 
 import atexit
@@ -25,7 +25,7 @@ class Ahead:
     def __init__(self) -> None:
         self._calls: _Calls = SimpleQueue()
         self._thread: threading.Thread | None = None
-        # Dropped without a close, it ends the thread too, which keeps the queue alone.
+        # Dropped without a close, it ends the thread too, which refers to the queue alone.
         self._end = weakref.finalize(self, self._calls.put, None)
         _ALL.add(self)
 
@@ -46,8 +46,8 @@ class Ahead:
     def close(self) -> None:
         """End the thread and wait for it; it may be in the middle of one batch.
 
-        The thread itself may get here, when it happens to collect the garbage that an abandoned pass is. It then ends
-        after its batch.
+        The thread itself may call this, when it collects the garbage of an abandoned pass. It then ends after its
+        batch.
         """
         self._end()
         thread = self._thread

@@ -1,7 +1,7 @@
-"""Boxes and keypoints: read from JSON, taken through the same matrix as the pixels, clipped and filtered.
+"""Boxes and keypoints: reads them from JSON, moves them by the same matrix as the pixels, clips and filters them.
 
 In: the annotation component of a batch, image sizes, and a `Plan`. Out: a tensor a sample, in output pixels with (0, 0)
-at the outer corner of the first. All rows of a batch are transformed together. Pixels are never touched.
+at the outer corner of the first. It transforms all rows of a batch together, and never touches pixels.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ class Transformed(NamedTuple):
 
     Attributes:
         boxes, labels, keypoints: A tensor a sample.
-        clipped: How many boxes reached beyond their image and were clipped to it.
-        dropped: How many were left out because they are malformed.
+        clipped: The number of boxes that reached beyond their image and were clipped to it.
+        dropped: The number of malformed boxes that were left out.
     """
 
     boxes: tuple[torch.Tensor, ...]
@@ -47,7 +47,7 @@ class Annotator:
     """Reads and transforms the annotations of one recipe.
 
     Args:
-        annotations: Where they are and what to keep of them.
+        annotations: Where the annotations are, and which of them to keep.
         layout: The recipe's layout.
 
     Raises:
@@ -99,7 +99,7 @@ class Annotator:
         return notes, problems
 
     def around_boxes(self, notes: Sequence[Note], headers: Sequence[Header]) -> Array:
-        """float64 (B, 4): top, left, bottom, right in source pixels of all boxes of a row; not a number without any."""
+        """float64 (B, 4): top, left, bottom, right in source pixels around all boxes of a row; NaN without boxes."""
         out = np.full((len(notes), 4), np.nan)
         for row, (note, header) in enumerate(zip(notes, headers, strict=True)):
             extent = np.array(self._extent(header) * 2, np.float64)
@@ -145,7 +145,7 @@ class Annotator:
     ) -> tuple[Array, npt.NDArray[np.bool_], int]:
         """Boxes (M, 4) in output pixels, which of them to keep, and how many were clipped to their image.
 
-        What lies beyond `shown` (M, 4), x1, y1, x2, y2, was cut off before anything was turned.
+        Parts beyond `shown` (M, 4), x1, y1, x2, y2, were cut off before any turn.
         """
         if not len(stored):
             return stored, np.zeros(0, np.bool_), 0
@@ -161,7 +161,7 @@ class Annotator:
         height, width = self._size
         left = _enclosing(matrices, part[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
         boxes = np.clip(left, 0.0, [width, height, width, height])
-        # Boxes of which enough is left.
+        # Boxes that are still large enough.
         area, full = _area(boxes), _area(whole)
         visible = area / np.maximum(full, 1e-12)
         # A corner behind the plane of projection has no position in the output; such a box spans the horizon.
@@ -212,7 +212,7 @@ class Annotator:
 
 
 def _enclosing(matrices: Array, corners: Array) -> Array:
-    """Boxes (M, 4) around what becomes of corners (M, 4, 2)."""
+    """Boxes (M, 4) around moved corners (M, 4, 2)."""
     moved = transform_points(matrices, corners)
     return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
 

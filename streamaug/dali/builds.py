@@ -1,6 +1,6 @@
-"""Which builds of DALI are installed: one for each version of CUDA, all of which install the same folder.
+"""The installed builds of DALI: each version of CUDA has a build, and all install the same folder.
 
-In: what `importlib.metadata` knows. Out: a warning where there are two, once a process. DALI is not imported here.
+In: `importlib.metadata`. Out: a warning where two are installed, once a process. It does not import DALI.
 """
 
 import re

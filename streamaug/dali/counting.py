@@ -1,6 +1,6 @@
-"""What the engine does and waits for in one pass: DALI's pipeline, and the thread that prepares batches.
+"""The engine's work and waiting in one pass: DALI's pipeline, and the thread that prepares batches.
 
-In: the moments at which the thread that takes batches waits. Out: numbers, and what it waits for at this moment.
+In: the moments at which the thread that takes batches waits. Out: numbers, and the cause of a wait at this moment.
 """
 
 import time
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _Waiting:
-    """Counts the time for which DALI is waited for; a context manager that makes no object."""
+    """Counts the time of waiting for DALI; a context manager that makes no object."""
 
     def __init__(self) -> None:
         self.total_ns = 0
@@ -28,10 +28,10 @@ class _Waiting:
 
 
 class PipelineCounts:
-    """What an engine counts in one pass.
+    """The counts of an engine in one pass.
 
     Attributes:
-        in_pipeline: Entered while DALI is waited for.
+        in_pipeline: Entered while the thread waits for DALI.
         building: Entered while a pipeline is built.
         pipelines: Pipelines that were built: for the first batch, for larger ones, and after a refusal.
         queue_depth: Batches under way in DALI when the last one was delivered.

@@ -1,4 +1,4 @@
-"""The bytes that DALI is handed of an image: the picture alone, in a form that DALI decodes to Pillow's pixels.
+"""The bytes of an image for DALI: the picture alone, in a form that DALI decodes to Pillow's pixels.
 
 In: encoded images and their headers. Out: nearly always the same bytes, or a view of the part that holds the picture;
 an uncompressed PPM of Pillow's pixels where the header says that DALI would refuse or misread the image.
@@ -16,13 +16,14 @@ from streamaug.encoded import Encoded
 from streamaug.samples.formats import tiff, webp
 from streamaug.samples.image_header import Header
 
-#: Modes of Pillow that it converts to RGB as the picture looks, by way of another where it knows no direct one.
+#: Modes of Pillow whose conversion to RGB keeps the look of the picture, each by way of another mode if it has no
+#: direct one.
 _MODES = {"1": None, "L": None, "LA": None, "La": "LA", "P": None, "PA": None, "RGB": None, "RGBA": None}
 _MODES |= {"RGBa": "RGBA", "RGBX": None, "CMYK": None, "YCbCr": None, "LAB": None}
 
 
 class UndecodableError(Exception):
-    """Why an image that DALI cannot be handed cannot be decoded by Pillow either."""
+    """The reason why Pillow cannot decode an image that DALI cannot take."""
 
 
 def decodable(images: Iterable[tuple[Encoded, Header]], *, num_threads: int) -> list[Encoded | UndecodableError]:
@@ -30,10 +31,10 @@ def decodable(images: Iterable[tuple[Encoded, Header]], *, num_threads: int) -> 
 
     Args:
         images: Encoded images with their headers, as `inspect` read them.
-        num_threads: How many images Pillow decodes at a time.
+        num_threads: Images that Pillow decodes at a time.
 
     Returns:
-        For each image its bytes for DALI, or why Pillow, which would have to decode it, cannot.
+        For each image its bytes for DALI, or the reason why Pillow, which must decode it, cannot.
     """
     results: list[Encoded | UndecodableError] = []
     odd: list[tuple[int, Encoded, Header]] = []
@@ -71,7 +72,7 @@ def _uncompressed(odd: tuple[int, Encoded, Header]) -> tuple[int, Encoded | Unde
 
 
 def by_pillow(data: Encoded) -> npt.NDArray[np.uint8]:
-    """uint8 (height, width, 3) RGB: the picture as Pillow decodes it, as stored, its alpha left out.
+    """uint8 (height, width, 3) RGB: the picture as stored, decoded by Pillow, without its alpha.
 
     Raises:
         UndecodableError: If Pillow cannot decode it, or not to a picture of 8 or 16 bits.

@@ -1,7 +1,7 @@
-"""The decoder on each device: the window of each image that the plan asks for.
+"""The decoder on each device, which decodes the planned window of each image.
 
-In: encoded images and their windows, on the CPU. Out: a node with the pixels of the windows, as they are stored. On a
-GPU a sample's path through the decoder depends on the sample alone, unless the user asks for the hardware's share.
+In: encoded images and their windows, on the CPU. Out: a node with the pixels of the windows as stored. On a GPU a
+sample's path through the decoder depends on the sample alone, unless the user gives the hardware decoder a share.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from streamaug.ops.nodes import Node, dali_fn, dali_types
 
 
 def decode(encoded: Node, nodes: Mapping[str, Node], device: str, hw_decoder_load: float = 0.0) -> Node:
-    """The window of each image that the plan asks for, as it is stored: uint8 (h, w, 3) RGB.
+    """The planned window of each image, as stored: uint8 (h, w, 3) RGB.
 
     A CPU decodes the window alone. A GPU decodes whole images and cuts the window out: nvImageCodec 0.9.0 is reported
     to crash when it decodes windows (NVIDIA/nvImageCodec issue 55), and refuses them with fancy upsampling of chroma,

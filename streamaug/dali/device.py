@@ -1,4 +1,4 @@
-"""Which device a pass runs on, and how many threads it may use."""
+"""The device of a pass, and the number of its threads."""
 
 import os
 import re
@@ -8,13 +8,13 @@ import torch
 
 from streamaug.errors import RecipeError
 
-#: Where launchers say how many processes they started on this host; SLURM's may be "4(x2),3".
+#: Variables by which launchers say how many processes they started on this host; SLURM's may be "4(x2),3".
 _LOCAL_SIZES = ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE")
 _SLURM_SIZES = ("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE", "SLURM_NTASKS_PER_NODE")
 
 
 def device_name(device: str | int | torch.device | None) -> str:
-    """The device as a string, for whatever torch takes as one.
+    """The device as a string, from any form that torch takes.
 
     Args:
         device: A name, a GPU's number, a torch.device, or None for "auto".
@@ -41,12 +41,12 @@ def device_name(device: str | int | torch.device | None) -> str:
 def resolve_device(name: str, *, warn: bool) -> int | None:
     """The CUDA device's index, None for the CPU.
 
-    "auto" is the GPU that LOCAL_RANK says, where torch sees several and the program has chosen none of them (torch's
-    current device is 0); else torch's current device, as "gpu" always is.
+    "auto" is the GPU of LOCAL_RANK, where torch sees several GPUs and the program has not chosen one (torch's current
+    device is 0); else torch's current device, as "gpu" always is.
 
     Args:
         name: "auto", "cpu", "gpu" or "cuda:N".
-        warn: Whether to warn when "auto" or "gpu" is not the device that LOCAL_RANK says.
+        warn: Whether to warn when "auto" or "gpu" is not the device of LOCAL_RANK.
 
     Raises:
         RecipeError: If the name is not one of these, or there is no such device.
@@ -88,9 +88,9 @@ def _of_this_rank(name: str, count: int, *, warn: bool) -> int:
 
 
 def local_ranks(world_size: int) -> int:
-    """How many ranks share the cores of this host; at least 1.
+    """The number of ranks that share the cores of this host; at least 1.
 
-    The launcher's variables say it. Where several ranks were started without any, all of them count as this host's, and
+    It comes from the launcher's variables. Where several ranks were started without them, all count as this host's, and
     a warning says so.
 
     Args:

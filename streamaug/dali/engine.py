@@ -1,11 +1,11 @@
 """Runs recipes: encoded batches in, as many augmented batches out, in the same order.
 
-The preparer finds bad samples from their bytes before DALI sees them; DALI refuses those that bytes do not tell. Either
+The preparer finds bad samples from their bytes before DALI sees them; DALI refuses other bad samples. Either
 is replaced, and after a refusal every batch under way runs again from the inputs that the engine kept, bit for bit. An
-error that no sample is to blame for, of a GPU or for want of memory, is raised as it is, after the batches before it. A
-thread of the engine's own, which lives as long as the pass, prepares the batch that comes next while the thread that
-takes batches trains; whatever is the user's (functions, stand-ins, errors) stays with the latter. The engine has no
-state that a pixel could depend on.
+error for which no sample is to blame, of a GPU or for want of memory, is raised unchanged, after the batches before it.
+A thread of the engine's own, which lives as long as the pass, prepares the batch that comes next while the thread that
+takes batches trains; the user's functions, stand-ins and errors stay with the latter. No pixel depends on a state of
+the engine.
 """
 
 import warnings
@@ -39,7 +39,7 @@ from streamaug.samples.target import TargetFunction
 
 @dataclass(slots=True)
 class _Waiting:
-    """The batch that was read last, its preparer, and its job, which may be the engine's thread's to make."""
+    """The batch that was read last, its preparer, and its job, which the engine's thread may have to make."""
 
     batch: EncodedBatch
     preparer: Preparer
@@ -65,9 +65,9 @@ class AugmentEngine:
         device: "auto" or None (a GPU where there is one), "cpu", "gpu" (torch's current device), "cuda:N", a number, or
             a torch.device.
         num_threads: DALI's threads; None: the usable cores, divided by the ranks of this host, and one more.
-        prefetch: How many batches are under way at a time.
-        annotations: How to read boxes and keypoints, if there are any.
-        num_classes: Labels must be below it; None: any class number will do.
+        prefetch: Batches under way at a time.
+        annotations: How to read boxes and keypoints; None: none are read.
+        num_classes: Labels must be below it; None: any class number is valid.
         targets: How the second component is read, see `Preparer`.
         hw_decoder_load: Share of JPEGs for a GPU's own decoder, 0..1, see `decode`.
         keeps_headers: Whether a sample id always stands for the same bytes, so that headers may be kept by it.
@@ -113,9 +113,9 @@ class AugmentEngine:
         self._hw_decoder_load = float(hw_decoder_load)
         #: Boxes so far that reached beyond their image and were clipped to it.
         self.clipped_boxes = 0
-        #: Boxes so far that were left out because they are malformed.
+        #: Malformed boxes that were left out so far.
         self.dropped_boxes = 0
-        #: How often so far DALI refused a batch, so that its pipeline had to be built anew.
+        #: The number of batches so far that DALI refused, after which its pipeline was built anew.
         self.recoveries = 0
         self._keeps_headers = keeps_headers
         self._known: KnownHeaders | None = None
@@ -126,7 +126,7 @@ class AugmentEngine:
         self._largest: tuple[Preparer | None, int] = (None, 0)
         self._flight: deque[Job] = deque()
         self._intake: _Intake | None = None
-        #: What the pass under way, else the last one, did and waited for.
+        #: The counts of the pass under way, else of the last pass.
         self.counts = PipelineCounts()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -168,7 +168,7 @@ class AugmentEngine:
             batches: The encoded batches of the reader.
             replace: Puts stand-ins into bad rows, or raises.
             world_size: The ranks, which share the cores of a host.
-            counts: Is told what the engine does and waits for.
+            counts: Counts the engine's work and waiting.
 
         Yields:
             A `Batch` for each encoded one, in order. An error of the source is raised after the batches before it.
@@ -179,7 +179,7 @@ class AugmentEngine:
         counts = self.counts = counts or PipelineCounts()
         self._device = resolve_device(self._device_name, warn=True)
         self._threads = self._num_threads or default_threads(world_size)
-        self._drain()  # of a pass that an interrupt left before it could end
+        self._drain()  # of a pass that an interrupt left before its end
         intake = self._intake = _Intake(iter(batches), replace)
         try:
             self._refill(intake)
@@ -191,7 +191,7 @@ class AugmentEngine:
                     yield batch
         except GeneratorExit:
             raise
-        except BaseException:  # an interrupt may have left the pipeline half fed: its next batch would be another's
+        except BaseException:  # an interrupt may have left the pipeline half fed: its next batch would be a wrong one
             self.close()
             raise
         finally:
@@ -200,7 +200,7 @@ class AugmentEngine:
                 self._intake = None
                 self._end_thread()
                 self._drain()
-        error, intake.error = intake.error, None  # kept nowhere, it and the frames of its traceback are freed at once
+        error, intake.error = intake.error, None  # dropped here, so that its traceback's frames are freed at once
         if error is not None:
             try:
                 raise error
@@ -266,7 +266,7 @@ class AugmentEngine:
         return _Waiting(batch, preparer, self._ahead.submit(partial(preparer.prepare_ahead, batch)))
 
     def _prepared(self, waiting: _Waiting, replace: Replace) -> Job:
-        """The job of a batch in preparation; made here where the engine's thread found something to decide."""
+        """The job of a batch in preparation; made here where the engine's thread left a decision to this thread."""
         job, waiting.job = waiting.job, None  # an error's traceback must not keep the future, which keeps the error
         try:
             made = self.counts.prepared(job, self._ahead) if isinstance(job, Future) else job
@@ -326,15 +326,15 @@ class AugmentEngine:
         return None
 
     def _put_away(self, job: Job) -> None:
-        """Free a job's thousands of small objects in the engine's thread, where there is one."""
+        """Free a job's thousands of small objects in the engine's thread, if it has started."""
         if self._ahead is not None:
             self._ahead.submit(partial(_forget, job))
 
     def _recover(self, error: RuntimeError, intake: _Intake) -> None:
-        """After DALI refused a batch: replace what it cannot decode, and start anew with all that was under way.
+        """After DALI refused a batch: replace the rows that it cannot decode, and start all batches under way anew.
 
         Raises:
-            RuntimeError: `error`, if every sample decodes on the CPU, so that none is to blame.
+            RuntimeError: `error`, if every sample decodes on the CPU, so that no sample is to blame.
         """
         self._runner = None
         self.recoveries += 1
@@ -361,7 +361,7 @@ class AugmentEngine:
         for job in again:
             self._submit(job, intake)
             if not self._flight or self._flight[-1] is not job:
-                return  # it was given up, and what comes after it
+                return  # the batch that was given up, and those after it
 
     def _give_up(self, error: Exception, intake: _Intake) -> None:
         """After an error of the batch that was submitted last: the batches before it run anew, then it is raised."""
@@ -371,12 +371,12 @@ class AugmentEngine:
             for job in jobs:
                 self._flight.append(job)
                 self._start(job)
-        except (RuntimeError, MemoryError):  # nothing works any more, and the first error says why
+        except (RuntimeError, MemoryError):  # the pipeline is dead, and the first error says why
             self._flight.clear()
             self._runner = None
 
     def _drain(self) -> None:
-        """Leave the pipeline empty for the next pass; drop it if it is dead."""
+        """Empty the pipeline for the next pass; drop it if it is dead."""
         self._flight.clear()
         try:
             if self._runner is not None:
@@ -418,4 +418,4 @@ class AugmentEngine:
 
 
 def _forget(job: Job) -> None:
-    """Nothing: whoever calls it lets go of the job."""
+    """Do nothing: the call itself drops the job."""

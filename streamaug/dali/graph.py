@@ -1,8 +1,8 @@
 """The DALI graph of a recipe, one function for CPU and GPU: decode once, resample once a view, photometry, output.
 
 In: a `Layout` and the nodes of a `Plan`'s feeds. Out: a node per view, or one for all. It holds no numbers of
-samples: those come with the feeds. On a GPU each node is a launch, so the graph has as few as it can there: nothing but
-what the plan feeds.
+samples: those come with the feeds. On a GPU each node is a launch, so the graph has as few nodes as possible there: only
+those that the plan feeds.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ from streamaug.ops.base import Color, Photometric
 from streamaug.ops.nodes import Arguments, Node, chosen, dali, dali_fn, dali_types, joined, where, with_prefix
 from streamaug.recipes.output import Output
 
-#: A GPU's resize takes so many samples at a launch. The memory between its two passes grows with them: of an ImageNet
+#: Samples of a GPU's resize at a launch. The memory between its two passes grows with them: of an ImageNet
 #: photograph 1 MB each.
 _SAMPLES_PER_RESIZE = 128
 
@@ -101,7 +101,7 @@ def _joined(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder
 
 
 def _upright(image: Node, nodes: Mapping[str, Node]) -> Node:
-    """The windows turned as their orientations say; those that are upright pass untouched."""
+    """The windows, turned by their orientations; upright windows pass unchanged."""
 
     def turned(image: Node, transposed: Node, size: Node, horizontal: Node, vertical: Node) -> Node:
         image = where(transposed, [image, size], _transpose)
@@ -114,7 +114,7 @@ def _upright(image: Node, nodes: Mapping[str, Node]) -> Node:
 
 
 def _geometry(geometry: Geometry, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
-    """The decoded window as the geometry leaves it, but for a horizontal mirroring, which is part of the output."""
+    """The decoded window after the geometry, but for a horizontal mirroring, which is part of the output."""
     if geometry.one_warp:
         return _warp(geometry, number, image, nodes)
     image = _resize(geometry, number, image, nodes)
@@ -134,10 +134,10 @@ def _geometry(geometry: Geometry, number: int, image: Node, nodes: Mapping[str, 
 def _resize(geometry: Geometry, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
     """The resize with a filter.
 
-    Where all samples get one size, a CPU parts them three ways: those that are enlarged go through a warp, which does
-    the same arithmetic at half the cost; those that `sideways` chose are resized lying on their side, since DALI is
-    faster so; the rest are resized as they are. Where sizes differ from sample to sample, and on a GPU, there is the
-    plain resize alone.
+    Where all samples get one size, a CPU splits them into three groups: enlarged samples go through a warp, which does
+    the same arithmetic at half the cost; samples that `sideways` chose are resized lying on their side, which is faster
+    in DALI; the others are resized directly. Where sizes differ from sample to sample, and on a GPU, there is the plain
+    resize alone.
     """
     fn, types = dali_fn(), dali_types()
 
@@ -198,7 +198,7 @@ def _transpose(image: Node, size: Any) -> Node:
 
 
 def _moved(image: Node, matrix: Any, size: Any) -> Node:
-    """Whole pixels in other places: `matrix` takes their numbers in the result to those in the image."""
+    """Whole pixels at other positions: `matrix` maps pixel numbers of the result to those of the image."""
     fn, types = dali_fn(), dali_types()
 
     return fn.experimental.warp_perspective(
@@ -294,7 +294,7 @@ def _view(layout: Layout, view: View, number: int, image: Node, nodes: Mapping[s
     finishing = [(index, operation) for index, operation in view.photometric if operation.finishes]
     if not finishing:
         return _output(output, image, mirror, _dtype(output))
-    # What must not be normalised comes last, in single precision.
+    # Values that must not be normalised come last, in single precision.
     image = _output(output, image, mirror, types.FLOAT)
     for index, operation in finishing:
         finish = partial(operation.finish, channels_first=not output.channels_last)

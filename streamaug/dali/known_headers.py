@@ -1,8 +1,8 @@
-"""The headers of images that were read through before, by sample id, so that a later epoch does not read them again.
+"""The headers of images that were read before, by sample id, so that a later epoch does not read them again.
 
-In: sample ids and encoded images. Out: the headers that an earlier epoch has read. To read a header is to read the
-whole file, because only its end says that it is whole. A header is known for a sample id and a number of bytes: within
-a chain these are the same bytes, since storage refuses a file that changed after it was first read.
+In: sample ids and encoded images. Out: the headers that an earlier epoch has read. Reading a header means reading the
+whole file, because only its end shows that the file is whole. A header is kept for a sample id and a number of bytes:
+within a chain these are the same bytes, since storage refuses a file that changed after it was first read.
 """
 
 import threading
@@ -14,26 +14,27 @@ import numpy.typing as npt
 from streamaug.encoded import Encoded
 from streamaug.samples.image_header import MAX_PIXELS, Header
 
-#: Sample ids below this are kept, in 16 bytes each: at most 64 MiB, of which the system gives only what is written to.
+#: Sample ids below this are kept, in 16 bytes each: at most 64 MiB, of which the system provides the pages that are
+#: written to.
 SAMPLES = 1 << 22
-#: A side has fewer pixels than that: an image has at most `MAX_PIXELS`, 2²⁸ and less.
+#: A side has fewer pixels than this: an image has at most `MAX_PIXELS`, which is below 2²⁸.
 _SIDE_BITS = MAX_PIXELS.bit_length()
 _ORIENTATION_BITS = 4
 
 
 class KnownHeaders:
-    """Keeps the headers of ordinary images: those that DALI is handed as they are.
+    """Keeps the headers of ordinary images, which DALI takes unchanged.
 
     May be used by several threads.
 
     Args:
         orientation: Whether the headers are read with their EXIF orientation.
-        samples: Headers of sample ids below this are kept.
+        samples: The bound of the sample ids whose headers are kept.
     """
 
     def __init__(self, *, orientation: bool, samples: int = SAMPLES) -> None:
         self.orientation = orientation
-        #: Bytes of the image, 0: not known; height, width and orientation in one number.
+        #: Bytes of the image, 0 where no header is kept; height, width and orientation in one number.
         self._table = np.zeros((samples, 2), np.int64)
         self._lock = threading.Lock()
 
@@ -63,7 +64,7 @@ class KnownHeaders:
         Args:
             sample_ids: int64 (B,).
             images: B encoded images.
-            headers: Their headers; those of which a part or another form is decoded are left out.
+            headers: Their headers; headers of images whose part or other form is decoded are left out.
         """
         ordinary = np.array([header.span is None and not header.unlike for header in headers], np.bool_)
         numbers = np.array([header[:3] for header in headers], np.int64).reshape(-1, 3)

@@ -1,11 +1,11 @@
-"""A recipe taken apart for the graph: which operations resize, which warp, what views share. Static facts only.
+"""A recipe taken apart for the graph: operations that resize or warp, and parts that views share. Static facts.
 
 In: a `Recipe` and the kind of device. Out: a `Layout`, which both the numpy side (`plan`) and the DALI side (`graph`)
 read, so that they agree; and the names of the feeds, the arrays by which the plan tells the graph what to do with each
 sample.
 
-What pays on a CPU costs on a GPU, where each operator is a launch whatever it does: there nothing is resized on its
-side or by a warp, and a resampling mirrors on its way where a CPU flips afterwards.
+Savings on a CPU cost time on a GPU, where each operator is a launch: there no sample is resized on its side or by a
+warp, and the resampling itself mirrors, where a CPU flips afterwards.
 """
 
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class TurnFeed(StrEnum):
 class GeometryFeed(StrEnum):
     """The feeds of a geometry; `of` gives the name for one of several geometries."""
 
-    ROI_START = "roi_start"  # top and left of what is resized, in pixels of the decoded window
+    ROI_START = "roi_start"  # top and left of the resized region, in pixels of the decoded window
     ROI_END = "roi_end"  # its bottom and right
     SIZE = "size"  # height and width of the resize's result, where they differ from sample to sample
     TRANSPOSED = "transposed"  # whether the sample is resized lying on its side
@@ -73,17 +73,17 @@ def is_of_all_rows(feed: str) -> bool:
 
 
 def mirror_feed(view: int) -> str:
-    """Name of the feed that says which samples of a view are mirrored last."""
+    """Name of the feed of flags: the samples of a view that are mirrored last."""
     return f"view{view}.mirror"
 
 
 def selected_feed(view: int, index: int) -> str:
-    """Name of the feed that says which samples the operation with random stream `index` changes."""
+    """Name of the feed of flags: the samples that the operation with random stream `index` changes."""
     return f"view{view}.{index}.selected"
 
 
 def parameter_feed(view: int, index: int, name: str = "") -> str:
-    """Name of the feed of an operation's parameter; without `name`, what the names of all of them begin with."""
+    """Name of the feed of an operation's parameter; without `name`, the common beginning of these names."""
     return f"view{view}.{index}:{name}"
 
 
@@ -107,7 +107,7 @@ class Geometry:
 
     @cached_property
     def lead(self) -> int:
-        """How many operations at the front only scale, shift and mirror, and show no border."""
+        """The number of operations at the front that only scale, shift and mirror, and show no border."""
         aligned = [operation.aligned and operation.shows() is None for _, operation in self.operations]
         return aligned.index(False) if False in aligned else len(aligned)
 
@@ -146,7 +146,7 @@ class Geometry:
 
     @property
     def flips(self) -> str:
-        """Which mirrorings are possible: "h", "v", both or none."""
+        """The possible mirrorings: "h", "v", both or none."""
         return "".join(sorted({letter for _, operation in self.operations for letter in operation.flips}))
 
     @property
@@ -249,19 +249,20 @@ class Layout:
 
     @property
     def rows_per_image(self) -> int:
-        """How many of DALI's samples belong to an image: V where the graph joins the views, else 1."""
+        """DALI's samples of an image: V where the graph joins the views, else 1."""
         return len(self.views) if self.joins_views else 1
 
     def mirrors_last(self, geometry: int) -> bool:
-        """Whether the geometry leaves left and right to the output, where exchanging them costs nothing.
+        """Whether the geometry leaves horizontal mirroring to the output, where it costs nothing.
 
-        On a GPU it does not where a view needs that before its photometry, for a flip there is a launch a sample.
+        On a GPU it does not where a view needs the mirroring before its photometry, because a flip there is a launch
+        for each sample.
         """
         early = any(view.mirrors_early for view in self.views if view.geometry == geometry)
         return self.device == "cpu" or not early
 
     def mirrors_in_region(self, geometry: int) -> str:
-        """Which mirrorings the resize does by the order of its region's ends: "h", "v", both or none."""
+        """The mirrorings that the resize does by the order of its region's ends: "h", "v", both or none."""
         resampling = self.geometries[geometry]
         if self.device == "cpu" or resampling.one_warp or resampling.warps:
             return ""
@@ -313,5 +314,5 @@ def _is_cut(operation: Geometric) -> bool:
 
 
 def _is_sure_mirror(operation: Geometric) -> bool:
-    """Whether it mirrors every sample; one that may do so by its own random numbers mirrors only some."""
+    """Whether it mirrors every sample, and not only some by random numbers of its own."""
     return operation.flips == "h" and operation.probability == 1.0 and operation.draws == 0

@@ -1,7 +1,7 @@
-"""EXIF orientation as arithmetic: which turn an orientation is, and where a window of the upright image is stored.
+"""EXIF orientation as arithmetic: the turn of an orientation, and the stored position of a window of the upright image.
 
 In: orientations and windows of a batch, as arrays. Out: arrays. The graph decodes images as they are stored, whatever
-their tags say, and turns the pixels itself, so there is one reader of orientations, and one rule for all formats.
+their tags say, and turns the pixels itself, so all formats share one reader of orientations and one rule.
 
 Orientations 5 to 8 exchange rows and columns. Then 2, 3, 6 and 7 exchange left and right, 3, 4, 7 and 8 top and bottom.
 """
@@ -16,7 +16,7 @@ _Windows = npt.NDArray[np.float64]
 
 
 class Turns(NamedTuple):
-    """What turns each image upright: first rows and columns are exchanged, then it is mirrored; each bool (B,)."""
+    """The turn that makes each image upright: rows and columns are exchanged, then it is mirrored; each bool (B,)."""
 
     transposes: _Flags
     horizontal: _Flags
@@ -29,13 +29,13 @@ def turns(orientations: npt.NDArray[np.int64]) -> Turns:
 
 
 def stored_window(start: _Windows, end: _Windows, extent: _Windows, turned: Turns) -> tuple[_Windows, _Windows]:
-    """Where windows of upright images lie in the images as stored.
+    """The windows of upright images in the images as stored.
 
     Args:
         start: float64 (B, 2), top and left.
         end: float64 (B, 2), bottom and right.
         extent: float64 (B, 2), the upright images' heights and widths.
-        turned: What turns the stored images upright.
+        turned: The turns that make the stored images upright.
 
     Returns:
         (top and left, bottom and right), each float64 (B, 2), in pixels of the stored images.
@@ -50,7 +50,7 @@ def turn_matrices(turned: Turns, extent: _Windows) -> npt.NDArray[np.float64]:
     """The same turns as matrices.
 
     Args:
-        turned: What turns the stored images upright.
+        turned: The turns that make the stored images upright.
         extent: float64 (B, 2), the upright images' heights and widths.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The numpy side of a batch: random numbers, crop windows, matrices, parameters. Everything that DALI is told.
+"""The numpy side of a batch: random numbers, crop windows, matrices, parameters; all inputs of DALI but the images.
 
 In: a `Layout`, the images' headers and the batch's origin. Out: a `Plan`, whose arrays are, row by row, a pure function
 of (recipe, seed, epoch, sample id, attempt, image size). Never touches pixels, never imports DALI.
@@ -35,9 +35,9 @@ from streamaug.samples.image_header import Header
 
 #: Half width of the filters, in output pixels (at least in source pixels).
 _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
-#: More of the image than the filter needs is decoded, so that chroma upsampling at the window's edge does not matter.
+#: Pixels decoded beyond the filter's need, so that chroma upsampling at the window's edge does not matter.
 _MARGIN = 3.0
-#: Coordinates so close to a whole number are that number; matrices so close to the identity are the identity.
+#: Coordinates this close to a whole number count as that number; matrices this close to the identity, as the identity.
 _EPSILON = 1e-6
 _SUBSTITUTE_STRIDE = 4096
 
@@ -83,7 +83,7 @@ class Planner:
             origin: Where the rows come from.
             attempts: See `EncodedBatch`.
             kept: float64 (B, 4), the rectangle around each row's boxes in source pixels, turned as in `Plan.matrices`;
-                not a number where it has none. None: no row has any.
+                NaN for a row without boxes. None: no row has boxes.
         """
         if kept is None:
             kept = np.full((len(headers), 4), np.nan)
@@ -98,10 +98,10 @@ class Planner:
 class _BatchPlanner:
     """Makes the plan of one batch, whose parts its methods fill in.
 
-    First each geometry's operations are drawn and composed into matrices. These say which part of each image has to be
-    decoded, for all views together, and how the decoded part is turned upright. Then each geometry's feeds are made
-    relative to that part: those of a resize with a filter and of a warp after it, or of the one warp alone. Last come
-    the feeds of each view: where it is cut out of the image that all views share, or its photometry.
+    First each geometry's operations are drawn and composed into matrices. From these follow the part of each image to
+    decode, for all views together, and the turn of the decoded part. Then each geometry's feeds are made relative to
+    that part: those of a resize with a filter and of a warp after it, or of the one warp alone. Last come the feeds of
+    each view: where it is cut out of the image that all views share, or its photometry.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class _BatchPlanner:
             self._plan.matrices.append(_mirror(layout.recipe.size[1]) @ parts.total if view.mirrored else parts.total)
             self._plan.shown.append(_rectangle(parts.lead, parts.lead_height, parts.lead_width))
         resampled = composed if layout.cut_from is None else [self._compose(layout.cut_from)]
-        # The window that is decoded holds the windows of all geometries.
+        # The decoded window holds the windows of all geometries.
         needed = np.stack([self._needed(g, c) for g, c in zip(layout.resampled, resampled, strict=True)])
         start = needed[..., :2].min(axis=0)
         end = needed[..., 2:].max(axis=0)
@@ -151,7 +151,7 @@ class _BatchPlanner:
         return self._plan
 
     def _decode(self, start: Rectangles, end: Rectangles) -> None:
-        """Feeds of the decoder and of the turn after it, from top and left, and bottom and right, of what is needed."""
+        """Feeds of the decoder and of the turn behind it, for the needed part: top and left, bottom and right."""
         feeds, upright = self._plan.feeds, self._upright
         low, high = (start, end) if upright is None else stored_window(start, end, self._size, upright)
         feeds[START] = low.astype(np.int32)
@@ -226,7 +226,7 @@ class _BatchPlanner:
                 feeds[parameter_feed(number, index, name)] = _contiguous(values)
 
     def _draw(self, index: int, operation: Operation) -> tuple[Flags, Draws]:
-        """Which samples operation `index` changes, and its random numbers; the first draw decides the former."""
+        """The samples that operation `index` changes, and its random numbers; the first draw decides about a sample."""
         if index not in self._plan.selected:
             count = operation.draws + 1
             if operation.draws == 0 and operation.probability in (0.0, 1.0):
@@ -274,7 +274,7 @@ class _BatchPlanner:
         return parts
 
     def _needed(self, geometry: Geometry, parts: "_Composed") -> Rectangles:
-        """float64 (B, 4), whole numbers: top, left, bottom and right of the part that must be decoded."""
+        """float64 (B, 4), whole numbers: top, left, bottom and right of the part to decode."""
         zero = np.zeros_like(self._height)
         limits = np.stack([zero, zero, self._height, self._width], axis=1)
         if geometry.ignores_outside_window:
@@ -307,13 +307,13 @@ class _BatchPlanner:
         low, high = shown[:, :2] - start, shown[:, 2:] - start
         extent = shown[:, 2:] - shown[:, :2]
         lead = np.stack([parts.lead_height, parts.lead_width], axis=1)
-        # Which samples are resized lying on their side; only where all frames have one size.
+        # The samples to resize lying on their side; only where all frames have one size.
         transposed = np.zeros(len(shown), np.bool_)
         if geometry.may_transpose and geometry.lead_size is not None:
             transposed = sideways(low, high, end - start, geometry.lead_size, _SUPPORT[geometry.interpolation])
             feeds[GeometryFeed.TRANSPOSED.of(number)] = transposed
             feeds[GeometryFeed.TRANSPOSED_SIZE.of(number)] = np.ascontiguousarray((end - start)[:, ::-1], np.float32)
-        # The region that is resized, where it is not the whole decoded window; and to which size.
+        # The region to resize, where it is not the whole decoded window; and the size of the result.
         mirrors = self._layout.mirrors_in_region(number)
         if mirrors or not (geometry.whole_window and len(self._layout.resampled) == 1):
             first, last = self._region(low, high, parts.total, mirrors) if mirrors else (low, high)
@@ -338,7 +338,7 @@ class _BatchPlanner:
 
     @staticmethod
     def _region(low: Rectangles, high: Rectangles, total: Matrices, mirrors: str) -> tuple[Rectangles, Rectangles]:
-        """Where regions begin and end, float64 (B, 2) each: from high to low where the resize mirrors the sample."""
+        """The begins and ends of regions, float64 (B, 2) each: from high to low where the resize mirrors the sample."""
         backwards = np.zeros(low.shape, np.bool_)
         for letter, axis, row in (("v", 0, 1), ("h", 1, 0)):
             if letter in mirrors:
@@ -346,7 +346,7 @@ class _BatchPlanner:
         return np.where(backwards, high, low), np.where(backwards, low, high)
 
     def _warp(self, number: int, geometry: Geometry, parts: "_Composed", matrices: Matrices) -> Flags | None:
-        """Feeds of the warp: matrices, which samples are warped, which show a border; the mirror flags."""
+        """Feeds of the warp: matrices, and flags of samples to warp, with a border, to mirror."""
         feeds = self._plan.feeds
         # Mirroring is left to the output, where it costs nothing; or it stays in the matrices.
         mirror = None
@@ -367,7 +367,7 @@ class _BatchPlanner:
 
 
 class _Composed:
-    """The matrices of a geometry's operations, composed one after the other.
+    """The matrices of a geometry's operations, composed in order.
 
     Attributes:
         first: float64 (B, 4), the part of the image that the first operation keeps.
@@ -389,7 +389,7 @@ class _Composed:
 
 
 def _moved(rectangles: Rectangles, matrices: Matrices) -> Rectangles:
-    """The rectangles around what matrices (B, 3, 3) make of rectangles (B, 4)."""
+    """The rectangles around rectangles (B, 4) moved by matrices (B, 3, 3)."""
     corners = rectangles[:, [1, 0, 3, 0, 3, 2, 1, 2]].reshape(-1, 4, 2)
     moved = transform_points(matrices, corners)[..., ::-1]
     return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
@@ -406,13 +406,13 @@ def _mirror(width: int) -> Matrices:
 
 
 def _resized(shown: Rectangles, size: Rectangles) -> Matrices:
-    """float64 (B, 3, 3): what a resize of rectangles (B, 4) to heights and widths (B, 2) does, no mirroring."""
+    """float64 (B, 3, 3): a resize of rectangles (B, 4) to heights and widths (B, 2), without mirroring."""
     extent = shown[:, 2:] - shown[:, :2]
     return window(shown[:, 0], shown[:, 1], extent[:, 0], extent[:, 1], (size[:, 0], size[:, 1]))
 
 
 def _rectangle(matrices: Matrices, height: Extent, width: Extent) -> Rectangles:
-    """float64 (B, 4): top, left, bottom, right of the part that an aligned matrix takes to a height × width frame."""
+    """float64 (B, 4): top, left, bottom, right of the part that an aligned matrix maps to a height × width frame."""
     corners = np.empty((len(matrices), 2, 2))  # row, end, axis
     for axis, row, extent in ((0, 1, height), (1, 0, width)):
         scale, shift = matrices[:, row, row], matrices[:, row, 2]

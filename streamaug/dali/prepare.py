@@ -1,7 +1,7 @@
-"""From an encoded batch to what DALI is fed: bad rows replaced, labels parsed, the plan made.
+"""From an encoded batch to DALI's inputs: replaces bad rows, parses labels, makes the plan.
 
 In: an `EncodedBatch`. Out: a `Job`, which is kept until its batch is delivered, so that it can be run again. Where a
-batch needs nothing of the user's, another thread may prepare it (`prepare_ahead`).
+batch needs no code of the user's, another thread may prepare it (`prepare_ahead`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,16 +31,16 @@ from streamaug.samples.label import parse_label
 from streamaug.samples.problem import Problem, Replace
 from streamaug.samples.target import TargetFunction, checked_target, stacked_targets
 
-#: Stands for the image in rows without one: a pixel, not encoded.
+#: The image of rows without an image: a pixel, not encoded.
 _FILLER = np.zeros(3, np.uint8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """A batch under way, and everything that running it again takes.
+    """A batch under way, with all that is needed to run it again.
 
     Attributes:
-        batch: The batch, every row good as far as bytes tell.
+        batch: The batch; every row is good as far as its bytes tell.
         preparer: The preparer that made the job.
         headers: The rows' image headers.
         plan: The numbers of the batch.
@@ -67,7 +67,7 @@ class Job:
 
     @property
     def rows(self) -> int:
-        """Samples of DALI's, which are more where views are cut from one resized image (`Layout.rows_per_image`)."""
+        """Samples of DALI's batch, more where views are cut from one resized image (`Layout.rows_per_image`)."""
         return len(self.arrays[0])
 
 
@@ -76,10 +76,10 @@ class Preparer:
 
     Args:
         layout: The recipe's layout.
-        annotations: How boxes and keypoints are read, if they are.
-        num_classes: Labels must be below it; None: any class number will do.
-        targets: How the second component is read: as a "label", as nothing to learn from (None), or by a function.
-        num_threads: How many images Pillow decodes at a time, of those that DALI cannot.
+        annotations: How to read boxes and keypoints; None: none are read.
+        num_classes: Labels must be below it; None: any class number is valid.
+        targets: How targets come from the second component: as a "label", not at all (None), or by a function.
+        num_threads: Images that Pillow decodes at a time, where DALI cannot.
         known: Headers by sample id; None where a sample id may stand for other bytes.
     """
 
@@ -125,7 +125,7 @@ class Preparer:
         return self._prepared(batch, replace)
 
     def prepare_ahead(self, batch: EncodedBatch) -> Job | None:
-        """`prepare` for another thread: None for a batch with a row that is bad or that Pillow must decode."""
+        """`prepare` for another thread: None for a batch with a bad row or a row that Pillow must decode."""
         try:
             return self._prepared(batch, None)
         except _UndecidedError:
@@ -143,7 +143,7 @@ class Preparer:
         targets: list[npt.NDArray[Any]] = [np.zeros(0)] * len(batch.data)
         rows: Sequence[int] = range(len(batch.data))
         while True:
-            # Those that changed: many attempts may be needed, and the others stay as they are.
+            # Only the rows that changed: many attempts may be needed, and the others stay the same.
             self._read_headers(batch, rows, headers)
             if replace is None and any(isinstance(header, str) or header.unlike for header in headers):
                 raise _UndecidedError
@@ -197,14 +197,14 @@ class Preparer:
                 images[row] = picture
 
     def _target_component(self, batch: EncodedBatch) -> str | None:
-        """The component that targets are made of: the second, unless it holds the annotations."""
+        """The component from which targets come: the second, unless it holds the annotations."""
         name = next(iter(batch.extras), None)
         return None if self._target is None or name == self._note_component else name
 
     def _read_targets(
         self, batch: EncodedBatch, rows: Iterable[int], targets: list[npt.NDArray[Any]]
     ) -> dict[int, Problem]:
-        """Put the targets of some rows into `targets`; the rows that have none."""
+        """Put the targets of some rows into `targets`; returns the problems of rows without a target."""
         name, problems = self._target_component(batch), {}
         if name is None or self._target is None:
             return {}
@@ -220,21 +220,21 @@ class Preparer:
 
 
 class _UndecidedError(Exception):
-    """Somebody else has to decide what becomes of a batch's rows."""
+    """The thread that takes batches must decide about a batch's rows."""
 
 
 def _is_of_package(operation: Operation) -> bool:
-    """Whether no code of the user's is in it, nor in what a choice holds."""
+    """Whether an operation, and each operation inside a choice, is of this package."""
     members = operation.operations if isinstance(operation, RandomChoice) else ()
     return type(operation).__module__.startswith("streamaug.") and all(map(_is_of_package, members))
 
 
 class _UnusableLabelError(Exception):
-    """Why a component is no class number."""
+    """The reason why a component is no class number."""
 
 
 def tensor_list(values: Any) -> Any:
-    """Values of a batch as a list of tensors of DALI's: of an array (B, ...), or of B arrays or tensors."""
+    """Values of a batch as DALI's list of tensors, from an array (B, ...) or from B arrays or tensors."""
     tensors = dali_tensors()
     if not isinstance(values, list):
         return tensors.TensorListCPU(values)
@@ -252,7 +252,7 @@ def _label(text: bytes, *, num_classes: int | None) -> npt.NDArray[np.int64]:
 def _target(
     targets: TargetFunction | Literal["label"] | None, num_classes: int | None
 ) -> Callable[[bytes], npt.NDArray[Any]] | None:
-    """From a component's bytes to the target of a sample; None where there are no targets."""
+    """The function from a component's bytes to the target of a sample; None without targets."""
     if targets is None:
         return None
     if targets == "label":

@@ -1,12 +1,11 @@
-"""Which rows of a batch DALI cannot decode: each is decoded alone, on the CPU, in a pipeline that a refusal ends.
+"""The rows of a batch that DALI cannot decode: it decodes each alone, on the CPU, in a pipeline that a refusal ends.
 
 A GPU that fails (out of memory, an illegal access, a codec that cannot do what the CPU's can) fails for the whole
 batch, whatever its samples are, so no error of a device is a verdict.
 
 Each row is decoded with its own window, as the batch does, so the verdict does not depend on the row's neighbours. It
 may depend on the window: a TIFF whose lower strips are damaged decodes where the crop lies above them. Such a sample is
-bad in one epoch and good in the next, whoever reads it. A row is called bad for good, a lasting problem, only if DALI
-refuses every window of it.
+bad in one epoch and good in the next, on any rank. A row has a lasting problem only if DALI refuses every window of it.
 """
 
 from typing import Any
@@ -24,7 +23,7 @@ def undecodable(job: Job) -> dict[int, Problem]:
     """The rows of a batch that DALI refuses to decode on the CPU, with its reason.
 
     Raises:
-        MemoryError: If there is not enough memory to tell.
+        MemoryError: If memory does not suffice to decide.
     """
     decoder = SampleDecoder()
     problems: dict[int, Problem] = {}
@@ -41,7 +40,7 @@ def undecodable(job: Job) -> dict[int, Problem]:
 
 
 def _refusal(decoder: SampleDecoder, image: list[Any], start: Any, shape: Any) -> str | None:
-    """Why a window of a sample is not decoded, None if it is."""
+    """The reason why DALI does not decode a window of a sample, None if it does."""
     try:
         decoder.decode_arrays(image, start, shape)
     except RefusedError as reason:
@@ -52,6 +51,6 @@ def _refusal(decoder: SampleDecoder, image: list[Any], start: Any, shape: Any) -
 def _corners(header: Header) -> list[Any]:
     """Row and column of the first and the last pixel, int32 (1, 2) each.
 
-    No window needs less of the file than the former, or more than the latter.
+    No window needs less of the file than the first pixel, or more than the last.
     """
     return [np.array([corner], np.int32) for corner in ((0, 0), (header.height - 1, header.width - 1))]

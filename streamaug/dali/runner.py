@@ -1,8 +1,8 @@
 """One DALI pipeline, fed by hand: batches in by `submit`, out by `collect`, in the same order.
 
 In: numpy arrays, used in place and kept alive until the batch is collected. Out: torch tensors that share DALI's
-memory, which DALI does not use again while a tensor lives. Once a call raises, the pipeline is dead and freed, and a
-new one must be made.
+memory, which DALI does not use again while a tensor lives. Once a call raises, the pipeline is dead and freed; make a
+new pipeline then.
 """
 
 import ctypes
@@ -29,11 +29,11 @@ class Runner:
 
     Args:
         define: Adds the graph to the current pipeline.
-        owner: The object that the graph was made for; the runner only keeps it, as it keeps `device`.
-        inputs: How many inputs there are.
+        owner: The object for which the graph was made; the runner only keeps it, as it keeps `device`.
+        inputs: The number of inputs.
         batch_size: Samples in the largest batch.
         num_threads: Threads of the pipeline.
-        prefetch: How many batches may be submitted and not yet collected.
+        prefetch: Batches that may be submitted and not yet collected.
         device: Index of the CUDA device, None for the CPU.
     """
 
@@ -62,7 +62,8 @@ class Runner:
         )
         with self._freed_if_it_fails():
             with self._pipeline:
-                # A function of the queue alone: the pipeline keeps it, and must not keep this runner, which keeps it.
+                # A function of the queue alone: the pipeline refers to it, and must not refer to this runner, which
+                # refers to the pipeline.
                 source = _taking_from(self._queue)
                 nodes = dali_fn().external_source(source=source, num_outputs=inputs, batch=True, no_copy=True)
                 self._pipeline.set_outputs(*define(nodes))
@@ -89,7 +90,8 @@ class Runner:
 
     def drain(self) -> None:
         """Wait for everything that was submitted, and drop it."""
-        # None: it failed, or the interpreter ends and DALI has freed its pipelines, or it was forked.
+        # None: the pipeline failed, or the interpreter ends and DALI has freed its pipelines, or the process was
+        # forked.
         if self._pipeline is None or self._pipeline._pipe is None:
             self._alive.clear()
         while self._alive:
@@ -97,7 +99,7 @@ class Runner:
 
     @contextmanager
     def _freed_if_it_fails(self) -> Iterator[None]:
-        """Free the pipeline after an error, whoever keeps the error: the frames of its traceback keep the pipeline."""
+        """Free the pipeline after an error, even if the error is kept, whose frames refer to the pipeline."""
         try:
             yield
         except BaseException as error:
@@ -118,7 +120,7 @@ def _taking_from(queue: deque[Sequence[Any]]) -> Callable[[], tuple[Any, ...]]:
 
 
 def _leave_to_the_parent() -> None:
-    """In a forked process: pipelines are never freed, since DALI would wait for threads that are not there."""
+    """In a forked process: never free pipelines, since DALI would wait for threads that do not exist there."""
     for pipeline in list(_PIPELINES):
         backend, pipeline._pipe = pipeline._pipe, None
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(backend))

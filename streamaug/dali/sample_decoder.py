@@ -1,6 +1,6 @@
 """Decodes samples one at a time, in a pipeline that a refusal ends: for verdicts, and to compare decoders.
 
-In: the bytes of an image as `decodable` gives them, and a window. Out: its pixels, or DALI's reason for refusing it.
+In: the bytes of an image from `decodable`, and a window. Out: its pixels, or DALI's reason for refusing it.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ class RefusedError(Exception):
     """DALI's reason for not decoding a sample, in one line."""
 
 
-#: What DALI says where the machine fails, not the sample.
+#: DALI's messages where the machine fails, not the sample.
 _OUT_OF_MEMORY = ("out of memory", "bad_alloc", "Cannot allocate memory")
 
 
@@ -41,14 +41,14 @@ class SampleDecoder:
             shape: Its height and width.
 
         Raises:
-            RefusedError: If DALI does not decode it.
-            MemoryError: If there is not enough memory to tell.
+            RefusedError: If DALI refuses to decode it.
+            MemoryError: If memory does not suffice to decide.
         """
         window = [np.array([numbers], np.int32) for numbers in (start, shape)]
         return self.decode_arrays([dali_tensors().TensorCPU(image)], *window)
 
     def decode_arrays(self, image: list[Any], start: Any, shape: Any) -> torch.Tensor:
-        """`decode` of arrays as a job has them: a list of one image, and int32 (1, 2) each."""
+        """`decode` of a job's arrays: a list of one image, and int32 (1, 2) each."""
         if self._runner is None:
             self._runner = self._built()
         try:

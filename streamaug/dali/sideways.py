@@ -1,4 +1,4 @@
-"""Which samples are better resized lying on their side, for DALI's CPU resize is three times slower along rows first.
+"""The samples to resize lying on their side, because DALI's CPU resize is three times slower along rows first.
 
 In: windows of interest and output sizes. Out: flags. Pure.
 
@@ -20,12 +20,12 @@ _ALONG = 1.4  # cost of a tap along a row, if a tap down a column costs 1: measu
 def sideways(
     low: _Floats, high: _Floats, extent: _Floats, size: tuple[int, int], support: float
 ) -> npt.NDArray[np.bool_]:
-    """The samples that DALI would filter along their rows first as they are, and down the columns first once turned.
+    """The samples that DALI would filter along their rows first, and down the columns first if they are turned.
 
     Args:
         low: float64 (B, 2), top and left of the region of interest.
         high: Likewise, bottom and right.
-        extent: Likewise, height and width of the whole image that is resized.
+        extent: Likewise, height and width of the whole image to resize.
         size: Height and width of the result.
         support: Half the width of the filter, in source pixels at scale 1.
 
@@ -37,7 +37,7 @@ def sideways(
     first = np.clip(np.floor(low - radius), 0.0, extent)
     last = np.clip(np.floor(high - radius + taps), 0.0, extent)
     rows, columns = (last - first).T
-    # Pixels between the passes, and taps of each pass, with the columns as columns and with the rows as columns.
+    # Pixels between the passes, and taps of each pass, for the image as it is and for the image turned.
     standing = _costs(columns * size[0], rows * size[1], taps[:, 0], taps[:, 1], size[0] * size[1])
     lying = _costs(rows * size[1], columns * size[0], taps[:, 1], taps[:, 0], size[0] * size[1])
     return (standing[1] < standing[0]) & (lying[0] <= lying[1])
@@ -46,6 +46,6 @@ def sideways(
 def _costs(
     after_down: _Floats, after_along: _Floats, down: _Floats, along: _Floats, area: int
 ) -> tuple[_Floats, _Floats]:
-    """The costs, as DALI estimates them, of going down the columns first and of going along the rows first."""
+    """The costs, in DALI's estimate, of going down the columns first and of going along the rows first."""
     along = _ALONG * along
     return after_down * (_PASS + down) + area * along, after_along * (_PASS + along) + area * down

@@ -1,7 +1,7 @@
-"""Whether annotations are in the unit that `Annotations.normalized` says: a mistake that drops boxes without a word.
+"""Checks whether annotations are in the unit of `Annotations.normalized`, since a mistake would drop boxes silently.
 
 In: the boxes and keypoints of a batch as they are stored. Out: one warning, at the first batch whose coordinates look
-like the other unit. The annotations are not changed.
+like the other unit. It does not change the annotations.
 """
 
 import warnings
@@ -11,15 +11,15 @@ import numpy as np
 
 from streamaug.samples.annotation import Array, Note
 
-#: Fractions lie within 0..1, or a little beyond where a box reaches over its image's edge; a coordinate of that many
+#: Fractions lie within 0..1, or a little beyond where a box reaches over its image's edge; a coordinate of this many
 #: widths or heights is no fraction.
 _REACH, _BEYOND = 1.5, 2.0
-#: So many boxes of one pixel and less, all at the first pixel, are no annotation in pixels.
+#: This many boxes of a pixel or less, all at the first pixel, are no annotation in pixels.
 _ENOUGH = 8
 
 
 class UnitCheck:
-    """Looks at each batch's coordinates until it has warned.
+    """Checks each batch's coordinates until it has warned.
 
     Args:
         normalized: Whether the annotation declares its coordinates to be fractions.
@@ -34,7 +34,7 @@ class UnitCheck:
 
         Args:
             notes: The batch's annotations as stored.
-            dropped: How many of its boxes were dropped.
+            dropped: The number of its boxes that were dropped.
         """
         if self._warned:
             return
@@ -51,7 +51,7 @@ class UnitCheck:
             self._warn("pixels", "fractions of the image's size", "True", len(boxes), len(visible), dropped)
 
     def _fractional(self, boxes: Array, points: Array) -> bool:
-        """Whether small coordinates are fractions: some are no whole numbers, or there are too many for chance."""
+        """Whether small coordinates are fractions: some are no whole numbers, or they are too many for chance."""
         whole = bool((boxes == np.rint(boxes)).all() and (points == np.rint(points)).all())
         return not whole or len(boxes) + len(points) >= _ENOUGH
 

@@ -1,6 +1,6 @@
-"""Which part of each stored image a recipe's crops keep: what to look at beside the augmented image.
+"""The part of each stored image that a recipe's crops keep, to show beside the augmented image.
 
-In: a recipe, encoded images and where their batch comes from. Out: rectangles. Nothing is decoded.
+In: a recipe, encoded images and where their batch comes from. Out: rectangles. It decodes nothing.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ def windows(recipe: Recipe, images: Sequence[Encoded], origin: Origin) -> npt.ND
 
     Args:
         recipe: The recipe.
-        images: B encoded images, as they were stored; none a stand-in, whose numbers depend on the attempt.
-        origin: Where the batch comes from.
+        images: B encoded images, as they were stored; without stand-ins, whose numbers depend on the attempt.
+        origin: The batch's origin.
 
     Returns:
         float64 (V, B, 4): for each view top, left, bottom and right in pixels of the stored image, which EXIF has

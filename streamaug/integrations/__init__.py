@@ -1,1 +1,1 @@
-"""Bridges to the loops of other libraries: a module for each library, which nothing else imports."""
+"""Bridges to the loops of other libraries: a module for each library, which no other module imports."""

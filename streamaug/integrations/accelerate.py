@@ -1,7 +1,7 @@
-"""A chain in Hugging Face's Accelerate: each rank reads its own, and Accelerate knows the epoch's end and its padding.
+"""A chain in Hugging Face's Accelerate: each rank reads its own share; Accelerate gets the epoch's end and padding.
 
 In: an `Accelerator` and the last stage of a chain. Out: a loader that the Accelerator saves and restores, which
-`gather_for_metrics`, `accumulate` and `skip_first_batches` understand. It shards nothing a second time.
+`gather_for_metrics`, `accumulate` and `skip_first_batches` support. It does not divide the data a second time.
 """
 
 import sys
@@ -20,17 +20,17 @@ _FRAMES = 16
 
 
 def prepare(accelerator: Any, stage: Stage) -> "StageLoader":
-    """A loader over a chain for an Accelerator, in place of `accelerator.prepare(DataLoader(…))`.
+    """A loader over a chain for an Accelerator, instead of `accelerator.prepare(DataLoader(…))`.
 
     `accelerator.save_state` and `load_state` save and restore it, in the order in which loaders were prepared.
 
     Args:
         accelerator: An `accelerate.Accelerator`.
-        stage: The last stage of the chain: the chain itself, in no DataLoader.
+        stage: The last stage of the chain itself, not a DataLoader over it.
 
     Raises:
-        TypeError: If it is no stage.
-        ValueError: If it pads a shuffled epoch: `gather_for_metrics` knows padding only at the end of the last batch.
+        TypeError: If `stage` is no stage.
+        ValueError: If it pads a shuffled epoch: `gather_for_metrics` removes padding only at the end of the last batch.
     """
     from accelerate.utils import send_to_device
 
@@ -47,20 +47,20 @@ def prepare(accelerator: Any, stage: Stage) -> "StageLoader":
 
 
 class StageLoader:
-    """The batches of a chain, announced to Accelerate; made by `prepare`.
+    """The batches of a chain, with the attributes that Accelerate reads; made by `prepare`.
 
     Attributes:
-        gradient_state: The Accelerator's, which asks this loader for the next two.
-        end_of_dataloader: Whether the batch given last is the epoch's last.
+        gradient_state: The Accelerator's, which reads the next two attributes of this loader.
+        end_of_dataloader: Whether the batch delivered last is the epoch's last.
         remainder: Rows of the epoch's last batch, over all ranks, that are no padding; 0: all of them.
 
     Args:
         stage: The last stage of the chain.
         gradient_state: As above.
-        move: Puts a batch where the model is.
+        move: Moves a batch to the model's device.
     """
 
-    #: What `skip_first_batches` hands on to a loader of its own.
+    #: The attributes that `skip_first_batches` passes to a loader of its own.
     batch_size = None
     drop_last = False
     num_workers = 0
@@ -99,18 +99,18 @@ class StageLoader:
 
     @property
     def dataset(self) -> IterableDataset[Any]:
-        """What `skip_first_batches(loader, n)` reads: it gives n empty items, and then the batches from step n on."""
+        """The dataset for `skip_first_batches(loader, n)`: n empty items, and then the batches from step n on."""
         return _SkippingDataset(self)
 
     def dataset_length(self) -> int:
-        """What `len(loader.dataset)` is: batches, as of every dataset without batches of its own."""
+        """`len(loader.dataset)`: batches, which are this dataset's items."""
         return len(self)
 
     def batches(self, skipped: int = 0) -> Iterator[Any]:
-        """The batches of the next pass, behind an empty item for each that is skipped; these are not read.
+        """The batches of the next pass, behind an empty item for each skipped batch; these are not read.
 
         Args:
-            skipped: How many of the epoch's first batches are not wanted. A position that was loaded or sought stays.
+            skipped: The number of the epoch's first batches to skip. A position that was loaded or sought stays.
         """
         if skipped:
             state = self._stage.state_dict()
@@ -177,7 +177,7 @@ def _check_stage(name: str, stage: object) -> None:
 
 
 def _skip_batches() -> int:
-    """How many batches the loader skips that asks for an iterator; Accelerate tells a dataset in no other way."""
+    """The number of batches that the calling loader skips; Accelerate tells a dataset in no other way."""
     frame: FrameType | None = sys._getframe(2)
     for _ in range(_FRAMES):
         if frame is None:

@@ -2,7 +2,7 @@
 
 Lightning restores a loader only where a checkpoint was taken in the middle of an epoch, and not even there if
 `estimated_stepping_batches` was read (its issue 20550). The callback keeps the state of the chains that a Trainer
-trains on, restores it whatever Lightning does, and makes a trainer's epoch the data's epoch.
+trains on, restores it in every case, and makes a trainer's epoch the data's epoch.
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ __all__ = ["LoaderState", "StreamDataModule"]
 class LoaderState(Callback):  # type: ignore[misc]  # Lightning need not be installed where types are checked
     """Saves and restores the chains of a Trainer, exactly, in every checkpoint: `Trainer(callbacks=[LoaderState()])`.
 
-    It finds the chains in the train dataloaders, by themselves or in a DataLoader over `as_dataset()`, in lists and
-    dicts too. A trainer's epoch is the data's epoch, in validation too. Where Lightning goes round a shorter chain to
-    keep up with a longer one, the shorter counts its epochs by itself.
+    It takes the chains from the train dataloaders, by themselves or in a DataLoader over `as_dataset()`, in lists and
+    dicts too. A trainer's epoch is the data's epoch, in validation too. Where Lightning repeats a shorter chain beside
+    a longer one, the shorter counts its epochs by itself.
 
     With precision "bf16-true", "16-true" or "64-true" it lets Lightning convert a `Batch`, which is frozen.
 
@@ -40,7 +40,7 @@ class LoaderState(Callback):  # type: ignore[misc]  # Lightning need not be inst
         self._states: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Let the Trainer's precision convert batches; a state that an earlier run loaded is not this run's."""
+        """Let the Trainer's precision convert batches; forget a state that an earlier run loaded."""
         self._trainer, self._loaded, self._finished = trainer, None, -1
         _convert_batches(trainer.precision_plugin)
 
@@ -82,7 +82,7 @@ class LoaderState(Callback):  # type: ignore[misc]  # Lightning need not be inst
         self._begin_epoch(trainer)
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
-        """Take the states: what is saved while the next batch is under way must bring that batch again."""
+        """Take the states, since a checkpoint of the next batch's time must bring that batch again."""
         self._take()
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -108,7 +108,7 @@ class LoaderState(Callback):  # type: ignore[misc]  # Lightning need not be inst
 
 
 class StreamDataModule(LightningDataModule):  # type: ignore[misc]  # see LoaderState
-    """Makes chains when Lightning asks for them, in each process, once ranks are known.
+    """Makes chains when Lightning asks for them, in each process, when the ranks are settled.
 
         data = StreamDataModule(train=make_train, val=make_val)
         Trainer(callbacks=[LoaderState()]).fit(model, datamodule=data)
@@ -120,7 +120,7 @@ class StreamDataModule(LightningDataModule):  # type: ignore[misc]  # see Loader
         predict: Makes the chain of `predict`.
 
     Raises:
-        TypeError: If an argument is no function, or one returns no chain.
+        TypeError: If an argument is no function, or a function returns no chain.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class StreamDataModule(LightningDataModule):  # type: ignore[misc]  # see Loader
                     f"StreamDataModule.{name}: must be a function that makes a chain, got {type(make).__name__}. "
                     "Pass the function, without calling it."
                 )
-            # Lightning takes a loop for wanted where the method is not its own.
+            # Lightning runs a loop where its method is overridden.
             setattr(self, f"{name}_dataloader", getattr(self, f"_{name}"))
 
     def _train(self) -> Stage:
@@ -184,7 +184,7 @@ def _chains(loaders: Any) -> Iterator[Stage]:
 
 
 def _convert_batches(precision: Any) -> None:
-    """Have a precision plugin convert the tensors of a `Batch` or a `Prediction`, as it does those of a tuple."""
+    """Have a precision plugin convert the tensors of a `Batch` or a `Prediction`, as it converts those of a tuple."""
     convert = type(precision).convert_input.__get__(precision)
 
     def convert_input(data: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Ranks by launchers that torch does not know, asked for by name: an interactive shell has their variables too.
+"""Ranks by launchers other than torch's; call them by name, since an interactive shell has their variables too.
 
 rank, world_size = ranks.slurm()
 reader = ShardReader(shards, batch_size=256, rank=rank, world_size=world_size)

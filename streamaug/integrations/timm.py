@@ -1,7 +1,7 @@
 """A chain in timm's training loop (pytorch-image-models): `Loader` for the loop, `mixing_arguments` for its options.
 
-In: the last stage of a chain, or the options of timm's `train.py`. Out: what that loop expects of a loader, and the
-arguments of `mixup_or_cutmix` that mean the same. timm itself is not imported.
+In: the last stage of a chain, or the options of timm's `train.py`. Out: a loader with the attributes that the loop
+uses, and the arguments of `mixup_or_cutmix` that mean the same. It does not import timm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,14 +32,13 @@ class _Options(Protocol):
 
 
 class Loader:
-    """The batches of a chain as (input, target), with what timm's loop asks of a loader.
+    """The batches of a chain as (input, target), with the attributes that timm's loop uses.
 
     Without mixing, which an epoch number, or `loader.mixup_enabled = False`, switches off for the passes that follow,
-    targets are int64 class numbers, as timm's other loss wants them. Pixels and order are the same either way, up to
-    the mixing.
+    targets are int64 class numbers, for timm's other loss. Before mixing, pixels and order are the same either way.
 
     Args:
-        stage: The last stage of the chain; a mixing one, if images are to be mixed.
+        stage: The last stage of the chain; a mixing stage, if images are to be mixed.
         mixup_off_epoch: The first epoch without mixing; 0: every epoch mixes.
 
     Raises:
@@ -104,7 +103,7 @@ class Loader:
 
     @property
     def dataset(self) -> "_Samples":
-        """What timm counts the samples of."""
+        """The dataset whose samples timm counts."""
         return _Samples(self._stage)
 
     @property
@@ -154,11 +153,11 @@ def mixing_arguments(args: _Options) -> dict[str, Any]:
         chain = reader.augment(recipe).mixup_or_cutmix(**mixing_arguments(args))
 
     λ and targets have the distributions of `timm.data.Mixup`, but for `cutmix_minmax`, whose upper end ours includes,
-    and boxes of odd size in small images: timm's are one pixel larger.
+    and boxes of odd size in small images, where timm's are a pixel larger.
 
     Args:
-        args: Has `num_classes`, `mixup`, `cutmix`, `cutmix_minmax`, `mixup_prob`, `mixup_switch_prob`, `mixup_mode`,
-            `mixup_off_epoch` and `smoothing`, as `train.py` names them.
+        args: An object with `num_classes`, `mixup`, `cutmix`, `cutmix_minmax`, `mixup_prob`, `mixup_switch_prob`,
+            `mixup_mode`, `mixup_off_epoch` and `smoothing`, as `train.py` names them.
 
     Raises:
         ValueError: If `mixup_mode` is not "batch", "pair" or "elem".

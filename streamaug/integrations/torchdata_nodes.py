@@ -1,7 +1,7 @@
-"""A chain as a `torchdata.nodes` node, for graphs that are built of such nodes.
+"""A chain as a node of `torchdata.nodes`.
 
-In: the last stage of a chain. Out: a `BaseNode` with the same batches and the same state. The chain's own order and
-resume are kept; `reset()` goes on to the next epoch, `reset(state)` to where the state was taken.
+In: the last stage of a chain. Out: a `BaseNode` with the same batches and the same state. It keeps the chain's order
+and resume; `reset()` begins the next epoch, `reset(state)` goes on behind the state.
 """
 
 from collections.abc import Iterator

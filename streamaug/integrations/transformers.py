@@ -1,7 +1,7 @@
 """A chain in Hugging Face's Trainer: `StreamTrainerMixin` for its loops, `LoaderState` for its checkpoints.
 
-The Trainer counts how many batches of an epoch a checkpoint has seen, and reads and throws away as many when it
-resumes. Here the chain stands where it was, and nothing is read on the way.
+The Trainer counts the batches of an epoch before a checkpoint, and reads and throws away as many when it resumes. Here
+the chain begins at its position, and nothing is read on the way.
 """
 
 import dataclasses
@@ -21,18 +21,18 @@ from streamaug.stages.shapes import AsDicts
 
 __all__ = ["LoaderState", "StreamTrainerMixin"]
 
-#: The label that the losses of transformers leave out.
+#: The label that the losses of transformers ignore.
 _IGNORED = -100
 
 
 class LoaderState(TrainerCallback, ExportableState):  # type: ignore[misc]  # untyped
     """Saves and restores the chain of a Trainer, exactly, in every checkpoint; `StreamTrainerMixin` adds it.
 
-    The state stands in `trainer_state.json`; `trainer.train(resume_from_checkpoint=…)` loads it. Leave
+    `trainer_state.json` holds the state; `trainer.train(resume_from_checkpoint=…)` loads it. Leave
     `ignore_data_skip` off, or Trainer counts the resumed epoch's batches from 0.
 
     Args:
-        stage: The chain. None: the one in the Trainer's train dataloader.
+        stage: The chain. None: the chain in the Trainer's train dataloader.
 
     Raises:
         StateError: When training resumes, if the checkpoint holds no state of a chain, or that of another dataset, seed
@@ -44,7 +44,7 @@ class LoaderState(TrainerCallback, ExportableState):  # type: ignore[misc]  # un
         self._stage = stage
 
     def state(self) -> dict[str, Any]:
-        """What Trainer writes into a checkpoint: the chain's state, behind the last batch that was trained on."""
+        """The part of a checkpoint: the chain's state, behind the last batch that was trained on."""
         return {"args": {}, "attributes": {"chain": None if self._stage is None else self._stage.state_dict()}}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
@@ -77,17 +77,16 @@ class StreamTrainerMixin:
 
         trainer = ChainTrainer(model, args, train_stage=train, eval_stage=evaluation)
 
-    Batches become dicts of `pixel_values` and `labels`; the model and `compute_loss` must understand the labels. In an
-    evaluation the rows of padding are left out of all metrics; integer labels of theirs become -100, which losses leave
-    out too.
+    Batches become dicts of `pixel_values` and `labels`; the model and `compute_loss` must accept the labels. An
+    evaluation leaves padding rows out of all metrics; their integer labels become -100, which losses ignore too.
 
     Args:
         train_stage: The chain to train on; it delivers `Batch`es, or the dicts of `as_dicts()`.
         eval_stage: The chain to evaluate on, of `Batch`es, with `shuffle=False` and `tail="pad"`. Its batch size must
-            be `per_device_eval_batch_size`, by which Trainer weighs the losses of batches.
+            be `per_device_eval_batch_size`, because Trainer weighs the losses of batches by it.
 
     Raises:
-        TypeError: If one is no stage.
+        TypeError: If an argument is no stage.
         ValueError: If batch sizes differ, or a shuffled epoch is padded.
     """
 
@@ -102,7 +101,7 @@ class StreamTrainerMixin:
                 )
         self.train_stage, self.eval_stage = train_stage, eval_stage
         if eval_stage is not None and kwargs.get("eval_dataset") is None:
-            kwargs["eval_dataset"] = eval_stage.as_dataset()  # Trainer wants one where eval_strategy is set
+            kwargs["eval_dataset"] = eval_stage.as_dataset()  # Trainer needs a data set where eval_strategy is set
         super().__init__(*args, **kwargs)
         trainer: Any = self
         if not any(isinstance(callback, LoaderState) for callback in trainer.callback_handler.callbacks):
@@ -116,7 +115,7 @@ class StreamTrainerMixin:
         return self._loader(stage if isinstance(stage, AsDicts) else stage.as_dicts())
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-        """The loader of a chain, given or `eval_stage`; Trainer's own for other datasets."""
+        """The loader of a given chain, else of `eval_stage`; Trainer's own loader for other datasets."""
         trainer: Any = self
         chosen = trainer.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(chosen, str):
@@ -125,7 +124,7 @@ class StreamTrainerMixin:
         return super().get_eval_dataloader(eval_dataset) if loader is None else loader  # type: ignore[misc]
 
     def get_test_dataloader(self, test_dataset: Any) -> Any:
-        """The loader of a chain; Trainer's own for other datasets."""
+        """The loader of a chain; Trainer's own loader for other datasets."""
         loader = self._evaluation(test_dataset)
         return super().get_test_dataloader(test_dataset) if loader is None else loader  # type: ignore[misc]
 
@@ -148,7 +147,7 @@ class StreamTrainerMixin:
 
 
 class _TrainerLoader(StageLoader):
-    """A `StageLoader` whose dataset counts samples, as Trainer's reports do."""
+    """A `StageLoader` whose dataset counts samples, for Trainer's reports."""
 
     def dataset_length(self) -> int:
         """Samples of an epoch."""

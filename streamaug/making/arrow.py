@@ -1,7 +1,7 @@
-"""Tables that hold the images themselves: Hugging Face datasets on disk, Arrow files, Parquet files; read by pyarrow.
+"""Tables with images in them: Hugging Face datasets on disk, Arrow files, Parquet files; read by pyarrow.
 
-In: a path. Out: a `Listing` whose samples are rows. Arrow files are mapped into memory and read row by row; a Parquet
-file is read through for each shard, since its rows are packed together.
+In: a path. Out: a `Listing` whose samples are rows. It maps Arrow files into memory and reads them row by row; it reads
+a Parquet file through for each shard, since its rows are packed together.
 """
 
 import json
@@ -34,7 +34,7 @@ def pyarrow(path: str, part: str = "pyarrow") -> Any:
 
 
 class ArrowFiles:
-    """Arrow IPC files, streams as `datasets` writes them or files with a footer, mapped into memory."""
+    """Arrow IPC files, mapped into memory: streams, as `datasets` writes, or files with a footer."""
 
     read_through = False
 
@@ -100,12 +100,12 @@ class ParquetFiles:
         return self._open(number).schema_arrow
 
     def column(self, number: int, name: str) -> Iterator[Any]:
-        """A column of one file, a chunk after the other."""
+        """A column of one file, chunk by chunk."""
         for batch in self._open(number).iter_batches(batch_size=256, columns=[name]):
             yield batch.column(0)
 
     def rows(self, name: str, refs: Sequence[tuple[int, int]]) -> Iterator[Any]:
-        """The values of a column in these (file, row)s, all of which are held meanwhile."""
+        """The values of a column in these (file, row)s, all held in memory."""
         wanted: dict[int, dict[int, list[int]]] = {}
         for at, (number, row) in enumerate(refs):
             wanted.setdefault(number, {}).setdefault(row, []).append(at)
@@ -125,7 +125,7 @@ class ParquetFiles:
 
 
 class TableSource(Source):
-    """Rows of tables with a column of images: bytes, paths, or both as `datasets` keeps them."""
+    """Rows of tables with a column of images: bytes, paths, or both as in `datasets`."""
 
     def __init__(self, files: ArrowFiles | ParquetFiles, column: str) -> None:
         self._files = files
@@ -204,7 +204,7 @@ def list_parquet(path: str, storage: StorageOptions, options: MakeOptions) -> Li
 
 
 def _columns(schema: Any, path: str, options: MakeOptions) -> tuple[str, str | None]:
-    """The columns of images and labels: those given, those that `datasets` marks, or those that look like it."""
+    """The columns of images and labels: the given names, the columns that `datasets` marks, or likely names."""
     features = _features(schema)
     image = [name for name, feature in features.items() if feature.get("_type") == "Image"]
     label = [name for name, feature in features.items() if feature.get("_type") == "ClassLabel"]
@@ -216,7 +216,7 @@ def _columns(schema: Any, path: str, options: MakeOptions) -> tuple[str, str | N
 
 
 def _features(schema: Any) -> dict[str, Any]:
-    """What `datasets` says of the columns; nothing where it wrote nothing."""
+    """The features of the columns by `datasets`; empty where it wrote none."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
@@ -235,7 +235,7 @@ def _labels(files: ArrowFiles | ParquetFiles, number: int, column: str) -> list[
 
 
 def _sizes(chunk: Any) -> Any:
-    """Bytes of each row's image, as far as the table holds it."""
+    """Bytes of each row's image, as far as the table holds them."""
     arrow, compute = import_module("pyarrow"), import_module("pyarrow.compute")
     if arrow.types.is_struct(chunk.type):
         chunk = chunk.field("bytes")

@@ -1,7 +1,7 @@
-"""An image folder: a folder for each class, whose images lie in it at any depth, as torchvision's `ImageFolder` has it.
+"""An image folder: a folder for each class, with images at any depth, as for torchvision's `ImageFolder`.
 
-In: a path. Out: a `Listing` with the names of all classes, those without an image included. Symbolic links are
-followed. Files that are no images by their suffix are passed over and counted.
+In: a path. Out: a `Listing` with the names of all classes, those without an image included. It follows symbolic links,
+and counts and skips files without an image's suffix.
 """
 
 import os
@@ -16,7 +16,7 @@ from streamaug.storage import StorageOptions
 
 
 class _Found(NamedTuple):
-    """The contents of a class's folder: (path below the root, size) of its images, and the suffixes passed over."""
+    """The contents of a class's folder: (path below the root, size) of its images, and the skipped suffixes."""
 
     images: list[tuple[str, int]]
     passed_over: Counter[str]
@@ -26,7 +26,7 @@ def list_image_folder(root: str, options: StorageOptions) -> Listing:
     """List the images of a folder of classes.
 
     Raises:
-        ValueError: If there is no class, no image, or an image beside the classes.
+        ValueError: If there is no class, no image, or an image outside of the class folders.
         StorageError: If a folder cannot be read.
     """
     try:
@@ -72,7 +72,7 @@ def _check(root: str, names: Sequence[str], loose: _Found) -> None:
 
 
 def _walk(root: str, name: str) -> _Found:
-    """All images below one folder, sorted by path; a folder that is its own ancestor by a link is entered once."""
+    """All images below a folder, sorted by path; enters a folder that is its own ancestor by a link once."""
     found = _Found([], Counter())
     pending = [(name, frozenset[tuple[int, int]]())]
     while pending:
@@ -102,7 +102,7 @@ def _add(found: _Found, entry: os.DirEntry[str], path: str) -> None:
     elif suffix in IMAGE_SUFFIXES:
         try:
             size = entry.stat().st_size
-        except OSError:  # a link to nothing: an image that cannot be read
+        except OSError:  # a broken link: an image that cannot be read
             size = 0
         found.images.append((path, size))
     else:

@@ -1,4 +1,4 @@
-"""A list of images: a CSV, TSV or Parquet file that names files, and their labels where there are any.
+"""A list of images: a CSV, TSV or Parquet file that names files, and labels perhaps.
 
 In: a path or URL. Out: a `Listing`. Names are relative to the list's folder. A Parquet file that holds the images
 themselves is `arrow`'s.
@@ -16,7 +16,7 @@ from streamaug.making.options import MakeOptions
 from streamaug.storage import Storage, StorageOptions
 from streamaug.storage.location import Location, shown
 
-#: Names of columns, in the order in which they are looked for, in lower case.
+#: Names of columns in lower case, in order of preference.
 IMAGE_NAMES = ("image", "img", "path", "file", "file_name", "filename", "filepath", "file_path", "image_path", "url")
 _NUMBER = re.compile("[+-]?[0-9]+")
 LABEL_NAMES = ("label", "labels", "class", "cls", "target", "fine_label", "category", "class_name", "label_name")
@@ -34,7 +34,7 @@ def list_csv(url: str, storage: StorageOptions, options: MakeOptions) -> Listing
         raise ValueError(f"SOURCE: must exist, got {shown(url)!r}. Check the path.")
     try:
         text = data.decode("utf-8-sig", "surrogateescape")
-        delimiter = "\t" if url.lower().endswith(".tsv") else ","
+        delimiter = "\t" if url.lower().endswith(".tsv") else _delimiter(text)
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
     except csv.Error as error:
         raise ValueError(f"SOURCE: {shown(url)} must be a list of comma-separated values, got: {error}.") from None
@@ -51,6 +51,12 @@ def list_csv(url: str, storage: StorageOptions, options: MakeOptions) -> Listing
         )
     labels = None if label is None else [row[label].strip() for row in rows]
     return list_files(url, [row[image].strip() for row in rows], labels, storage)
+
+
+def _delimiter(text: str) -> str:
+    """The separator of a CSV file: a comma; where the first line has no comma, its semicolon or tab."""
+    first = text.partition("\n")[0]
+    return "," if "," in first else next((other for other in ";\t" if other in first), ",")
 
 
 def _columns(first: Sequence[str], url: str, options: MakeOptions) -> tuple[int, int | None, int]:
@@ -70,10 +76,10 @@ def _columns(first: Sequence[str], url: str, options: MakeOptions) -> tuple[int,
 
 
 def choose_columns(names: Sequence[str], url: str, options: MakeOptions) -> tuple[str, str | None]:
-    """The columns of images and of labels: those that were given, else those that look like it.
+    """The columns of images and of labels: the given names, else likely names.
 
     Raises:
-        ValueError: If there is no such column; names those that there are.
+        ValueError: If there is no such column; names the existing columns.
     """
 
     def find(given: str | None, known: Sequence[str], option: str, *, optional: bool) -> str | None:
@@ -98,10 +104,10 @@ def choose_columns(names: Sequence[str], url: str, options: MakeOptions) -> tupl
 
 
 def list_files(url: str, names: Sequence[str], labels: Sequence[Any] | None, storage: StorageOptions) -> Listing:
-    """The listing of files that a list names.
+    """The listing of the files in a list.
 
     Raises:
-        ValueError: If none of them exists.
+        ValueError: If no file exists.
     """
     path = Location.parse(url)
     refs = [name if path.is_local or "://" in name else path.beside(name).url for name in names]
@@ -122,10 +128,10 @@ def list_files(url: str, names: Sequence[str], labels: Sequence[Any] | None, sto
 
 
 def _typed(labels: Sequence[Any] | None, count: int) -> Sequence[int | str | None]:
-    """Labels as numbers, if all of them are; else as names.
+    """Labels as numbers, if all are numbers; else as names.
 
     Raises:
-        ValueError: If they are neither.
+        ValueError: If some are neither numbers nor names.
     """
     if labels is None:
         return [None] * count
@@ -135,10 +141,10 @@ def _typed(labels: Sequence[Any] | None, count: int) -> Sequence[int | str | Non
 
 
 def whole_numbers(labels: Sequence[Any]) -> list[int]:
-    """Labels that must be whole numbers.
+    """The labels as whole numbers.
 
     Raises:
-        ValueError: If one is anything else, or missing.
+        ValueError: If a label is no whole number, or is missing.
     """
     wrong = [label for label in labels if not isinstance(label, int)]
     if wrong:

@@ -1,8 +1,8 @@
-"""Judging an image, and reducing one that is too large.
+"""Judges images, and reduces large ones.
 
-In: the bytes of an image file. Out: the bytes to store, or why the image cannot be used. An image that is not too large
-keeps its bytes. One that is reduced keeps its format (TIFF, BMP and JPEG 2000 become PNG), its pixels as they are
-stored, and of its metadata the EXIF orientation and the colour profile; so whoever turns images by that tag turns it as
+In: the bytes of an image file. Out: the bytes to store, or the reason why the image cannot be used. An image within the
+limit keeps its bytes. A reduced image keeps its format (TIFF, BMP and JPEG 2000 become PNG), is not turned, and keeps
+of its metadata the EXIF orientation and the colour profile; so a program that turns images by that tag turns it as
 before.
 """
 
@@ -29,7 +29,7 @@ _SUFFIXES = (
     (b"\0\0\0\x0cjP", "jp2"),
     (b"\xff\x4f\xff\x51", "jp2"),
 )
-#: What undoes an EXIF orientation: that of `ImageOps.exif_transpose`, the other way round.
+#: The inverse of each EXIF orientation's turn in `ImageOps.exif_transpose`.
 _TURNED_BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -39,12 +39,12 @@ _TURNED_BACK = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-#: How JPEGs, PNGs and WebPs are written; whatever else is reduced becomes a PNG.
+#: The options of Pillow's writers of JPEG, PNG and WebP; other formats become PNG.
 _FORMATS = {"JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
 
 
 def versions() -> dict[str, str | None]:
-    """What decides the bytes of reduced images."""
+    """The versions that decide the bytes of reduced images."""
     return {"pillow": pillow_version, "jpeg": features.version("libjpeg_turbo") or features.version("jpg")}
 
 
@@ -53,9 +53,9 @@ class ImageRule:
     """The demands on images, and the changes to them.
 
     Args:
-        max_side: Pixels of the longer side above which an image is reduced; None: none is.
-        quality: Of reduced JPEGs and WebPs.
-        decode: Decode JPEGs that are not reduced too.
+        max_side: Pixels of the longer side above which an image is reduced; None: no image is.
+        quality: The quality of reduced JPEGs and WebPs.
+        decode: Whether to decode JPEGs that are not reduced too.
     """
 
     max_side: int | None = None
@@ -65,8 +65,8 @@ class ImageRule:
     def apply(self, content: Content) -> Content | Unusable:
         """The sample with the image to store, and its suffix.
 
-        A JPEG that is not reduced is judged by its header and end, unless `decode` is set: its decoder fills what is
-        damaged in between and reports nothing. Other formats are decoded.
+        A JPEG that is not reduced is judged by its header and end, unless `decode` is set: its decoder fills damaged
+        parts in between and reports nothing. Other formats are decoded.
         """
         header = inspect(content.image)
         if isinstance(header, str):
@@ -76,7 +76,7 @@ class ImageRule:
             return self._reduced(content, suffix, self.max_side)
         if (self.decode or suffix != "jpg") and (reason := _undecodable(content.image)):
             return Unusable(reason)
-        return content if content.suffix else content._replace(suffix=suffix)
+        return content if content.suffix else Content(content.image, suffix, content.others)
 
     def _reduced(self, content: Content, suffix: str, max_side: int) -> Content | Unusable:
         header = inspect(content.image, orientation=True)
@@ -84,7 +84,7 @@ class ImageRule:
             return Unusable(header)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of large images and odd metadata; what matters raises
+                warnings.simplefilter("ignore")  # of large images and odd metadata; real damage raises
                 data, written = reduce(content.image, max_side, self.quality, header.orientation)
         except MemoryError:
             raise
@@ -95,13 +95,16 @@ class ImageRule:
 
 def suffix_of(data: bytes) -> str:
     """The suffix of an image that `image_header` takes, by its first bytes."""
-    return next(suffix for magic, suffix in _SUFFIXES if data.startswith(magic))
+    for magic, suffix in _SUFFIXES:
+        if data.startswith(magic):
+            return suffix
+    raise ValueError(f"suffix_of: the image must be of a format that can be read, got {data[:8]!r}. Inspect it first.")
 
 
 def reduce(data: bytes, max_side: int, quality: int, orientation: int) -> tuple[bytes, str]:
-    """An image whose longer side has `max_side` pixels, by Lanczos, with that EXIF orientation, and its suffix.
+    """The image with `max_side` pixels on its longer side, by Lanczos, with an EXIF orientation, and its suffix.
 
-    JPEGs are decoded at an eighth to all of their size, at least twice the wanted one, as Pillow's `thumbnail` does.
+    JPEGs are decoded at an eighth to all of their size, at least twice the wanted size, as Pillow's `thumbnail` does.
     """
     with Image.open(io.BytesIO(data)) as image:
         written = _FORMATS.get(image.format or "", "png")
@@ -113,15 +116,15 @@ def reduce(data: bytes, max_side: int, quality: int, orientation: int) -> tuple[
         reduced.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
         if reduced.mode == "I":
             reduced = reduced.convert("I;16")
-        reduced.info = {}  # or some writers would take what they like from it
+        reduced.info = {}  # or some writers would take metadata from it
         return _encoded(reduced, written, orientation, profile, quality), written
 
 
 def _resizable(image: Image.Image, written: str) -> Image.Image:
-    """The image in a mode whose pixels can be averaged, and written in that format.
+    """The image in a mode whose pixels can be averaged, and that its format can hold.
 
     Raises:
-        ValueError: If no format means the same.
+        ValueError: If no format can hold the same pixels.
     """
     image.load()
     if image.mode == "1":

@@ -1,7 +1,7 @@
-"""Keys: a file's name as webdataset can have it, and no two alike.
+"""Keys: file names in the form of webdataset's keys, all different.
 
-In: names as a source suggests them, slashes between folders, without the image's suffix. Out: for each a key that every
-reader of webdataset's format groups as it is meant, depending on the names and their order alone.
+In: names from a source, with slashes between folders, without the image's suffix. Out: for each name a key that every
+reader of webdataset's format groups correctly; keys depend on the names and their order alone.
 """
 
 import re
@@ -12,7 +12,7 @@ _UNFIT = re.compile("[\\s\u2400-\u2420]")
 
 
 def unique_keys(names: Iterable[str]) -> tuple[list[str], int]:
-    """A valid key for each name, and how many had to be numbered ("a", "a~2") since another sample has that key."""
+    """A valid key for each name, and the count of keys that were numbered ("a", "a~2"), since another has the key."""
     keys: list[str] = []
     taken: set[str] = set()
     following: dict[str, int] = {}
@@ -29,7 +29,7 @@ def unique_keys(names: Iterable[str]) -> tuple[list[str], int]:
 
 
 def valid_key(name: str) -> str:
-    """The nearest valid key: what a key cannot hold becomes an underscore, "." and ".." as folders go.
+    """The nearest valid key: characters that a key cannot hold become underscores; folders "." and ".." are dropped.
 
     >>> valid_key("../cats/my photo.v2")
     'cats/my_photo_v2'

@@ -1,7 +1,7 @@
-"""The class table: which number stands for which name.
+"""The class table: the number of each class name.
 
-In: the labels of all listings, numbers or names, and a table if one is given. Out: a number for each sample, and the
-table that is written beside the shards as `classes.json`, a list of names of which the n-th is class n.
+In: the labels of all listings, numbers or names, and a given table perhaps. Out: a number for each sample, and the
+table that is written beside the shards as `classes.json`, a list of names whose n-th is class n.
 """
 
 import json
@@ -16,13 +16,13 @@ _KINDS = {int: "class numbers", str: "class names", type(None): "samples without
 
 
 def numbered(listings: Sequence[Listing], given: Sequence[str] | None) -> tuple[list[int | None], list[str] | None]:
-    """The class number of every sample, in the listings' order, and the table; None where there are no labels or names.
+    """The class number of every sample, in the listings' order, and the table; None without labels or names.
 
-    Names that no table orders are numbered in the order of their characters, as torchvision's `ImageFolder` does.
+    Without a table, names are numbered in the order of their characters, as in torchvision's `ImageFolder`.
 
     Raises:
-        ValueError: If only some samples have labels, names and numbers are mixed, tables differ, or a label does not
-            stand in its table.
+        ValueError: If only some samples have labels, names and numbers are mixed, tables differ, or a label is not in
+            the table.
     """
     labels = [sample.label for listing in listings for sample in listing.samples]
     kinds = {type(label) for label in labels}
@@ -75,7 +75,7 @@ def _from_numbers(
 
 
 def read_table(path: str) -> list[str]:
-    """The names of a class table: a JSON list, or one name a line.
+    """The names of a class table: a JSON list, or a name on each line.
 
     Raises:
         ValueError: If the file cannot be read, or is no list of different names.

@@ -1,7 +1,7 @@
 """`make_shards`: the whole run, from sources to a folder that `ShardSet.open` takes.
 
 list → plan → record → write the shards that are not finished → manifest. A part of a job array writes its shards and a
-piece of the manifest; whichever part finds all pieces there writes the manifest.
+piece of the manifest; the part that finds all pieces writes the manifest.
 """
 
 import json
@@ -31,7 +31,7 @@ from streamaug.storage import Storage, StorageOptions
 from streamaug.storage.location import Location
 from streamaug.storage.parallel import in_parallel
 
-#: Samples that are reduced before all others, by this process alone, to learn how much smaller they become.
+#: Samples that this process reduces before all others, to estimate their size afterwards.
 _PROBES = 32
 
 
@@ -41,14 +41,14 @@ class Report:
 
     Attributes:
         shards: All shards, as `ShardSet.open` takes them.
-        num_shards: How many there are; of a part, the part's own.
+        num_shards: The number of shards; of a part, the part's own.
         num_samples: Samples in these.
         num_bytes: Their bytes.
         num_classes: Names in the class table; None: no table.
         num_kept: Shards that an earlier run had finished.
-        bad: Samples that cannot be used: left out, or where that was not asked for, in the way.
+        bad: Samples that cannot be used: left out, or, without `skip_bad`, the reason why no manifest is written.
         is_complete: Whether the manifest of all shards is written.
-        waiting_for: Parts, from 0, that are not finished; empty where this is no part.
+        waiting_for: Parts, from 0, that are not finished; empty where this run is no part.
         suffixes: Of the shards' members.
     """
 
@@ -76,17 +76,17 @@ def make_shards(
     storage: StorageOptions = StorageOptions(),  # noqa: B008 - frozen
     say: Callable[[str], None] = _to_stderr,
 ) -> Report:
-    """Make shards, or go on where a run before this was stopped.
+    """Make shards, or go on where an earlier run was stopped.
 
     Args:
         sources: Image folders, lists, Hugging Face datasets on disk or tars; all of one kind.
         output: Folder or URL of a folder.
-        options: What to do.
-        storage: How object storage is reached.
-        say: Called with each line of what the user should know meanwhile.
+        options: The options of the run.
+        storage: The options of object storage.
+        say: Called with each line for the user meanwhile.
 
     Raises:
-        ValueError: If a source is not readable as one, or the output holds other shards.
+        ValueError: If a source cannot be read as a source, or the output holds other shards.
         StreamaugError: If reading or writing fails.
     """
     given, folder_name = [fspath(source) for source in sources], fspath(output)
@@ -108,7 +108,7 @@ def make_shards(
 
 
 def _check_apart(sources: Sequence[str], output: Output) -> None:
-    """A ValueError, if the shards would be written into a source's folder, where the next run would find them."""
+    """Raise ValueError if the shards would be written into a source's folder, where the next run would list them."""
     for source in sources:
         location = Location.parse(source)
         if location.is_local and not output.is_remote:
@@ -120,7 +120,7 @@ def _check_apart(sources: Sequence[str], output: Output) -> None:
 
 
 def _ratio(plan: Plan, writer: ShardWriter) -> float:
-    """How large samples will be beside what they are, from some that are reduced for it."""
+    """The size of samples after reducing as a share of their size, from a few reduced samples."""
     if plan.options.max_side is None:
         return 1.0
     before = after = 1
@@ -133,7 +133,7 @@ def _ratio(plan: Plan, writer: ShardWriter) -> float:
 
 
 class _Run:
-    """One run of one plan."""
+    """A run of a plan."""
 
     def __init__(
         self, plan: Plan, output: Output, writer: ShardWriter, storage: StorageOptions, say: Callable[[str], None]
@@ -167,7 +167,7 @@ class _Run:
         )
 
     def _is_begun(self, record: Mapping[str, Any]) -> bool:
-        """Whether a run of this plan has been here; the output is prepared if not.
+        """Whether an earlier run of this plan wrote to the output; prepares the output if not.
 
         Raises:
             ValueError: If the output holds other shards.
@@ -176,7 +176,7 @@ class _Run:
         if known is None:
             if self._output.holds_other_shards():
                 raise ValueError(
-                    f"OUTPUT: must be empty, or hold what this command began, got shards of another making in "
+                    f"OUTPUT: must be empty, or hold shards that this command began, got shards of another making in "
                     f"{self._output}. Name another folder."
                 )
             self._output.create()
@@ -193,14 +193,14 @@ class _Run:
             ]
             what = "; ".join(differing[:-1]) or "names, sizes or labels of samples, or --shard-size, differ"
             raise ValueError(
-                f"OUTPUT: must be empty, or hold what this command began, got shards of other sources or options in "
-                f"{self._output}: {what}. Name another folder, or delete this one."
+                f"OUTPUT: must be empty, or hold shards that this command began, got shards of other sources or "
+                f"options in {self._output}: {what}. Name another folder, or delete this one."
             )
         self._output.remove_torn(self._numbers, [] if self._parts > 1 else [RECORD, CLASSES, LEFT_OUT, MANIFEST])
         return True
 
     def _kept(self) -> dict[int, Finished]:
-        """The shards that are finished."""
+        """The finished shards."""
 
         def look(number: int) -> Finished | None:
             return self._output.finished(number, [sample.key for sample in self._plan.shard(number)])
@@ -211,11 +211,11 @@ class _Run:
         return {finished.number: finished for finished in found if finished is not None}
 
     def _tasks(self, kept: Mapping[int, Finished]) -> Iterator[Task]:
-        """The work left to do; of finished shards, why samples are not in them."""
+        """The remaining tasks; for finished shards, the reasons why samples are not in them."""
         for number in self._numbers:
             samples = self._plan.shard(number)
             if number not in kept:
-                yield Task(number, samples)
+                yield Task(number, samples, self._plan.num_bytes(number))
             elif len(kept[number].keys) < len(samples):
                 held = set(kept[number].keys)
                 yield Task(number, [sample for sample in samples if sample.key not in held], write=False)
@@ -238,7 +238,7 @@ class _Run:
         return made, bad
 
     def _results(self, kept: Mapping[int, Finished], progress: SampleProgress) -> Iterator[Result]:
-        """What becomes of all tasks, by processes of this machine or by a cluster's nodes."""
+        """The results of all tasks, by processes of this machine or by a cluster's nodes."""
         options = self._plan.options
         if options.ray is not None:
             for _, result in on_ray(options.ray, self._writer.alone, self._tasks(kept), tick=lambda: progress.add(0)):
@@ -255,7 +255,7 @@ class _Run:
         )
 
     def _complete(self, whole: Piece) -> None:
-        """Write the manifest, and remove what only led to it."""
+        """Write the manifest, and remove the pieces of it."""
         entries = [
             manifest.Entry(self._output.shard(number).url, samples, size, True)
             for number, samples, size in whole.shards

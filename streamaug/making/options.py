@@ -9,23 +9,25 @@ QUALITY = 90
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeOptions:
-    """How shards are made; the sources and the output come apart from it.
+    """The options of a run, without its sources and its output.
 
     Args:
         seed: Of the shuffle, any integer (taken mod 2³²).
-        shuffle: Whether samples are shuffled over all shards, or stand in the order of the sources.
+        shuffle: Whether samples are shuffled over all shards, or keep the order of the sources.
         max_side: Images whose longer side has more pixels are reduced to it; None: all bytes are kept.
         quality: Of the JPEGs and WebPs that are reduced, 1 to 100; None: 90.
-        shard_size: Bytes that a shard has at most (about, where images are reduced); None: a 96th of all bytes, at
+        shard_size: The most bytes of a shard (about, where images are reduced); None: a 96th of all bytes, at
             least 4 MB and at most 256 MB.
-        decode: Decode every JPEG too; without it their headers and ends decide, as in training.
-        skip_bad: Leave out samples that cannot be used; without it they are reported and no manifest is written.
+        decode: Whether to decode every JPEG too; if not, headers and ends decide, as in training.
+        skip_bad: Whether to leave out samples that cannot be used; if not, they are reported and no manifest is
+            written.
         processes: Worker processes; None: one for each usable core. The bytes do not depend on it.
-        ray: Address of a Ray cluster whose nodes write the shards, instead of processes of this machine; None: none.
+        ray: Address of a Ray cluster whose nodes write the shards, instead of processes of this machine; None: no
+            cluster.
         part: (i, n): make the i-th of n parts of the shards, counted from 0 or from 1.
-        classes: File with the class table to use: JSON as `make_shards` writes it, or one name a line.
-        image_column: Column of images in lists and Hugging Face datasets; None: the one that looks like it.
-        label_column: Column of labels; None: the one that looks like it.
+        classes: File with the class table to use: JSON as `make_shards` writes it, or a name on each line.
+        image_column: Column of images in lists and Hugging Face datasets; None: a likely name.
+        label_column: Column of labels; None: a likely name.
 
     Raises:
         ValueError: If a value is out of its range.

@@ -1,4 +1,4 @@
-"""`Output`: the folder of shards, on disk or in object storage, and what of it is finished.
+"""`Output`: the folder of shards, on disk or in object storage, and the finished shards in it.
 
 In: shards, a file each, and the files that describe all of them. Out: files that appear whole or not at all. A shard
 counts as finished when its checksums, which are written last, fit its index, and both fit its size and the plan.
@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from streamaug.errors import IndexFormatError, StorageError
 from streamaug.making.plan import TAR_RECORD
+from streamaug.making.tar_file import GatheringFile
 from streamaug.shards.checksum import checksums_beside, read_checksums
 from streamaug.shards.index import Sample, read_index
 from streamaug.shards.stale import check_fresh
@@ -22,10 +23,10 @@ from streamaug.shards.tar import BLOCK
 from streamaug.storage import Storage, StorageOptions
 from streamaug.storage.location import Location
 
-#: How the shards were made; its fingerprint tells a run that goes on from another one.
+#: The record of how the shards were made; by its fingerprint a run recognises its own shards.
 RECORD = "make-shards.json"
 CLASSES = "classes.json"
-#: Samples that were left out, if there are any.
+#: The list of samples that were left out, if any.
 LEFT_OUT = "left-out.json"
 MANIFEST = "index.json"
 _ANY_SIZE = 1 << 62
@@ -35,7 +36,7 @@ class Finished(NamedTuple):
     """A finished shard.
 
     Attributes:
-        number: Which one.
+        number: Its number.
         num_bytes: Its size.
         keys: Of its samples.
         suffixes: Of all its members.
@@ -52,7 +53,7 @@ class OpenShard:
     """A shard that is being written.
 
     Attributes:
-        file: What to write to.
+        file: The file to write to.
         is_kept: Whether it gets its name in the end.
     """
 
@@ -61,11 +62,11 @@ class OpenShard:
 
 
 class Output:
-    """A folder that shards are written to; small and picklable.
+    """A folder for shards; small and picklable.
 
     Args:
         folder: Path or URL.
-        options: How object storage is reached.
+        options: The options of object storage.
     """
 
     def __init__(self, folder: str, options: StorageOptions) -> None:
@@ -92,10 +93,10 @@ class Output:
         return f"{self._folder.shown}shard-{numbers}.tar"
 
     def read(self, name: str) -> Any:
-        """The content of a JSON file; None where there is none, or it is damaged.
+        """The content of a JSON file; None where it does not exist or is damaged.
 
         Raises:
-            StorageError: If it cannot be had.
+            StorageError: If it cannot be read.
         """
         data = self._storage.read_all(self.file(name))
         try:
@@ -129,11 +130,11 @@ class Output:
             raise unwritable(self.path, error) from error
 
     def holds_other_shards(self) -> bool:
-        """Whether there are shards, or a manifest, that a run before this did not record."""
+        """Whether the folder has shards, or a manifest, without a record of an earlier run."""
         return any(self._storage.read_head(file, 1) is not None for file in (self.shard(0), self.file(MANIFEST)))
 
     def remove_torn(self, numbers: Sequence[int], names: Sequence[str]) -> None:
-        """Delete what killed runs left behind of these shards and files."""
+        """Delete unfinished files of killed runs for these shards and files."""
         if self.is_remote or not self.path.is_dir():
             return
         stems = {f"shard-{number:06d}" for number in numbers}
@@ -142,8 +143,12 @@ class Output:
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def open_shard(self, number: int) -> Iterator[OpenShard]:
+    def open_shard(self, number: int, num_bytes: int) -> Iterator[OpenShard]:
         """A shard to write to; it gets its name at the end, and vanishes on an error.
+
+        Args:
+            number: Which one.
+            num_bytes: About how large it will be.
 
         Raises:
             StorageError: If it cannot be written.
@@ -158,11 +163,13 @@ class Output:
         path = Path(self.shard(number).path)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
-            with temporary.open("wb", buffering=1 << 16) as file:
-                shard = OpenShard(file)
+            with GatheringFile(temporary, "wb") as file:
+                file.allocate(num_bytes)
+                shard = OpenShard(cast("BinaryIO", file))
                 yield shard
-                file.flush()
-                # The disk begins to write it now, beside the next shard, and not when memory is full of such pages.
+                file.truncate()
+                # The disk begins to write the shard now, while the next is made, and not when memory is full of such
+                # pages.
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             if shard.is_kept:
                 temporary.replace(path)
@@ -175,7 +182,7 @@ class Output:
                 temporary.unlink(missing_ok=True)
 
     def finished(self, number: int, planned: Sequence[str]) -> Finished | None:
-        """What there is of a shard, if it is whole.
+        """A finished shard; None if it is not whole.
 
         Args:
             number: The shard.
@@ -207,7 +214,7 @@ class Output:
 
 
 def unwritable(path: Path, error: OSError) -> StorageError:
-    """The error that names what could not be written."""
+    """The error for a file that could not be written."""
     return StorageError(
         f"{path}: the folder must be writable, got: {error.strerror or error}. Check its path, rights and space, and "
         "run the same command again: finished shards are kept."

@@ -1,7 +1,7 @@
 """A part's piece of the manifest, and the manifest of all pieces.
 
-In: the finished shards of one part of a job array. Out: a small JSON file with a name that the other parts know, for
-object storage need not be listed; and when all of them exist, their sums.
+In: the finished shards of a part of a job array. Out: a small JSON file, whose name the other parts can compute, so
+that object storage need not be listed; and the sum of all pieces when all exist.
 """
 
 import json
@@ -28,7 +28,7 @@ class Piece(NamedTuple):
 
     @classmethod
     def of(cls, finished: Iterable[Finished], left_out: Iterable[BadSample]) -> "Piece":
-        """The shard that was just made, or found finished."""
+        """The piece of shards that were just made, or were finished before."""
         shards = sorted(finished)
         suffixes: frozenset[str] = frozenset().union(*(shard.suffixes for shard in shards))
         return cls([(shard.number, len(shard.keys), shard.num_bytes) for shard in shards], sorted(left_out), suffixes)
@@ -44,7 +44,7 @@ def piece_name(part: tuple[int, int]) -> str:
 
 
 def merged(output: Output, count: int, fingerprint: str) -> Piece | list[int]:
-    """All pieces as one, or the parts, from 0, that are not finished.
+    """The sum of all pieces, or the parts, from 0, that are not finished.
 
     Raises:
         IndexFormatError: If a piece belongs to another run.

@@ -1,7 +1,7 @@
-"""`Plan`: which samples go into which shard, before any of them is read.
+"""`Plan`: the samples of each shard, before any of them is read.
 
 In: listings and options. Out: the order of the samples, the borders of the shards, and a fingerprint of all that
-decides the bytes, by which a run that was killed knows its own shards. Nothing of it depends on processes or parts.
+decides the bytes, by which a killed run recognises its own shards. A plan does not depend on processes or parts.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from streamaug.random import Stream, uniform
 
 Int64Array = npt.NDArray[np.int64]
 
-#: Of the layout of shards; a new one when the same options begin to make other bytes.
+#: The version of the layout of shards; it rises when the same options begin to make other bytes.
 _VERSION = 1
 _SMALLEST, _LARGEST, _SHARDS = 4 << 20, 256 << 20, 96
 #: The end of a tar: its marker, padded to a record.
@@ -30,7 +30,7 @@ _DRAWN_AT_ONCE = 1 << 20
 
 
 class Sample(NamedTuple):
-    """A sample as a worker gets it: its key, the number of its source, where that finds it, and its class number."""
+    """A sample for a worker: its key, the number of its source, the source's reference, and its class number."""
 
     key: str
     source: int
@@ -42,9 +42,9 @@ class Plan:
     """All samples in their order, cut into shards.
 
     Args:
-        listings: Of every source.
+        listings: The listing of every source.
         options: The options of the run.
-        class_names: The class table that was given, if one was.
+        class_names: The given class table, if any.
     """
 
     def __init__(self, listings: Sequence[Listing], options: MakeOptions, class_names: Sequence[str] | None) -> None:
@@ -57,13 +57,14 @@ class Plan:
         self.order = _order(len(self._listed), options)
         self._bytes = np.array([self._bytes_of(number) for number in self.order.tolist()], np.int64)
         self.borders = np.array([0, len(self._listed)], np.int64)
+        self._shard_bytes = self._bytes.sum(keepdims=True)
 
     def __len__(self) -> int:
         return len(self._listed)
 
     @property
     def num_shards(self) -> int:
-        """How many shards there are."""
+        """The number of shards."""
         return len(self.borders) - 1
 
     def _bytes_of(self, number: int) -> int:
@@ -77,27 +78,32 @@ class Plan:
         return [self._sample(int(self.order[position])) for position in at]
 
     def cut(self, ratio: float = 1.0) -> None:
-        """Choose the borders of the shards, for samples that will take up `ratio` of what they were listed with."""
+        """Choose the borders of the shards, for samples that will take `ratio` of their listed bytes."""
         num_bytes = np.maximum(1024, (self._bytes * ratio).astype(np.int64))
         size = self.options.shard_size
         if size is None:
             size = min(_LARGEST, max(_SMALLEST, int(num_bytes.sum()) // _SHARDS))
         self.borders = _borders(num_bytes, size - TAR_RECORD)
+        self._shard_bytes = np.add.reduceat(num_bytes, self.borders[:-1]) + TAR_RECORD
 
     def shard(self, number: int) -> list[Sample]:
         """The samples of one shard."""
         return [self._sample(int(at)) for at in self.order[self.borders[number] : self.borders[number + 1]]]
+
+    def num_bytes(self, number: int) -> int:
+        """The size of a shard, about, and rather a little too large."""
+        return int(self._shard_bytes[number])
 
     def _sample(self, number: int) -> Sample:
         listed = self._listed[number]
         return Sample(self._keys[number], int(self._source[number]), listed.ref, self._labels[number])
 
     def describe(self, sample: Sample) -> str:
-        """How a message names a sample."""
+        """The name of a sample in messages."""
         return self.sources[sample.source].describe(sample.ref)
 
     def record(self) -> dict[str, Any]:
-        """The record kept beside the shards: how they were made, and the fingerprint of it all."""
+        """The record beside the shards: how they were made, with a fingerprint."""
         options = self.options
         said = {
             "version": _VERSION,
@@ -128,7 +134,7 @@ def _order(count: int, options: MakeOptions) -> Int64Array:
 
 
 def _borders(num_bytes: Int64Array, size: int) -> Int64Array:
-    """Where shards begin and end, so that each has at most `size` bytes (or one sample), and all about as many."""
+    """The borders of shards of at most `size` bytes (or one sample each), all about as large."""
     ends = np.cumsum(num_bytes)
     borders = [0]
     while borders[-1] < len(num_bytes):

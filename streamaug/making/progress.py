@@ -1,6 +1,6 @@
-"""How far a long run is, how fast, and how long it will take: on a terminal a line that is renewed, else now and then.
+"""Progress of a long run, its speed and the time left: a renewed line on a terminal, else a line now and then.
 
-In: counts. Out: text on stderr. A log gets a line every 30 s, so a run that is over sooner says nothing.
+In: counts. Out: text on stderr. A log gets a line every 30 s, so a shorter run writes nothing.
 """
 
 import time
@@ -14,8 +14,8 @@ class SampleProgress:
     """Counts samples.
 
     Args:
-        total: How many there are to do.
-        stream: Where to write, stderr.
+        total: The number of samples to make.
+        stream: The stream to write to, stderr.
         clock: Seconds.
     """
 
@@ -26,7 +26,7 @@ class SampleProgress:
         self._began = self._written = clock()
 
     def add(self, number: int) -> None:
-        """Note that so many more are done; 0 only gives the occasion to write."""
+        """Count samples that are done; 0 only lets it write."""
         self._done += number
         now = self._clock()
         if now - self._written >= (_TERMINAL_SECONDS if self._is_terminal else _LOG_SECONDS):
@@ -36,7 +36,7 @@ class SampleProgress:
             self._stream.flush()
 
     def line(self, now: float) -> str:
-        """The line to show at a time."""
+        """The line to show at a moment."""
         rate = self._done / max(1e-9, now - self._began)
         left = f", {duration((self._total - self._done) / rate)} left" if self._done else ""
         return f"make-shards: {self._done:,} of {self._total:,} samples, {rate:,.0f} a second{left}"

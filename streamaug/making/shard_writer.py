@@ -1,7 +1,7 @@
 """`ShardWriter`: one shard from its samples, by webdataset's `TarWriter`, with its index and checksums.
 
-In: samples by name. Out: x.tar, x.idx and x.crc32c, the same bytes whoever writes them, and what was wrong with the
-samples that are not in it. It runs in a worker process and knows of no other shard.
+In: samples by name. Out: x.tar, x.idx and x.crc32c, with the same bytes from any process, and the problems of the
+samples that are not in it. It runs in a worker process and has no other shard.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +19,18 @@ from streamaug.shards.tar import Member
 
 
 class Task(NamedTuple):
-    """A shard to write, or of a finished shard the samples that are not in it and are to be judged again."""
+    """A shard to write; or the samples that are missing in a finished shard, to be judged again.
+
+    Attributes:
+        number: The shard.
+        samples: Its samples.
+        num_bytes: About how large it will be.
+        write: Whether to write it.
+    """
 
     number: int
     samples: list[Sample]
+    num_bytes: int = 0
     write: bool = True
 
 
@@ -31,7 +39,7 @@ class BadSample(NamedTuple):
 
     Attributes:
         key: Its key.
-        source: Where it comes from.
+        source: Its name in the source.
         reason: Why.
     """
 
@@ -41,7 +49,7 @@ class BadSample(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of a task; `finished` is None where the shard was not written for the sake of its bad samples."""
+    """The result of a task; `finished` is None where bad samples kept the shard from being written."""
 
     task: Task
     finished: Finished | None
@@ -53,10 +61,10 @@ class ShardWriter:
     """Writes shards.
 
     Args:
-        sources: What reads the samples.
+        sources: Read the samples.
         rule: The demands on images, and the changes to them.
-        output: Where shards go.
-        skip_bad: Whether a shard is kept without its bad samples; else it is not kept.
+        output: The folder of the shards.
+        skip_bad: Whether to write a shard without its bad samples; if not, bad samples keep it from being written.
     """
 
     sources: Sequence[Source]
@@ -65,7 +73,7 @@ class ShardWriter:
     skip_bad: bool
 
     def __call__(self, task: Task, count: Callable[[int], None]) -> Result:
-        """Do a task; `count(n)` is called as samples are done with.
+        """Do a task; calls `count(n)` for every n samples that are done.
 
         Raises:
             StreamaugError: If reading or writing fails.
@@ -75,7 +83,7 @@ class ShardWriter:
             for _ in self._judged(task.samples, bad, count):
                 pass
             return Result(task, None, bad)
-        with self.output.open_shard(task.number) as written:
+        with self.output.open_shard(task.number, task.num_bytes) as written:
             samples, sums = _write(written.file, self._judged(task.samples, bad, count))
             written.is_kept = self.skip_bad or not bad
         if not written.is_kept:
@@ -89,13 +97,13 @@ class ShardWriter:
         return Result(task, Finished(task.number, tar_size(samples), [sample.key for sample in samples], suffixes), bad)
 
     def alone(self, task: Task) -> Result:
-        """Do a task where nobody counts."""
+        """Do a task without counting."""
         return self(task, lambda _: None)
 
     def _judged(
         self, samples: Sequence[Sample], bad: list[BadSample], count: Callable[[int], None]
     ) -> Iterator[tuple[Sample, Content]]:
-        """The samples that can be used; the others are added to `bad`."""
+        """The samples that can be used; adds the others to `bad`."""
         for sample, content in zip(samples, self.contents(samples), strict=True):
             usable = content if isinstance(content, Unusable) else self.rule.apply(content)
             if isinstance(usable, Unusable):
@@ -115,7 +123,7 @@ class ShardWriter:
 
 
 def _write(file: BinaryIO, contents: Iterator[tuple[Sample, Content]]) -> tuple[list[index.Sample], dict[int, int]]:
-    """Write a tar; returns where its samples lie, and the checksum of each member by its offset."""
+    """Write a tar; returns its samples with their offsets, and the checksum of each member by its offset."""
     tar = ShardTar(file)
     samples: list[index.Sample] = []
     sums: dict[int, int] = {}

@@ -1,6 +1,6 @@
-"""Which kind of source a path is, and the listings of all that were given.
+"""Recognises the kind of each source, and lists all sources.
 
-In: paths and URLs as the user wrote them, all of one kind. Out: a `Listing` of each, or one of all tars together.
+In: the user's paths and URLs, all of one kind. Out: a `Listing` of each, or a listing of all tars together.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ def list_sources(sources: Sequence[str], storage: StorageOptions, options: MakeO
     """List all samples of all sources.
 
     Raises:
-        ValueError: If a source does not exist, is of no known kind, or two are of different kinds.
-        StreamaugError: If one cannot be read.
+        ValueError: If a source does not exist, is of no supported kind, or two are of different kinds.
+        StreamaugError: If a source cannot be read.
     """
     known: dict[str, Callable[[str], Listing]] = {
         "an image folder": lambda url: list_image_folder(_path(url), storage),
@@ -56,7 +56,7 @@ def kind_of(url: str) -> str:
     """The kind of a source, by its name, and for a folder by the files in it.
 
     Raises:
-        ValueError: If it is nothing that shards can be made of.
+        ValueError: If it is of no supported kind.
     """
     by_suffix = {
         "tar": "a tar",

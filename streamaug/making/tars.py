@@ -1,4 +1,4 @@
-"""Shards as a source: their samples shuffled anew, each with all of its components as they are.
+"""Shards as a source: their samples are shuffled anew, each with all of its components unchanged.
 
 In: URLs of tars. Out: a `Listing`. The image is the component that a reader would take; only it is judged and reduced.
 """
@@ -20,7 +20,7 @@ _THREADS_REMOTE = 16
 
 
 class Place(NamedTuple):
-    """Where the members of a sample lie: the tar's number, and (suffix, offset, size) of each."""
+    """The position of a sample's members: the tar's number, and (suffix, offset, size) of each."""
 
     tar: int
     members: tuple[tuple[str, int, int], ...]
@@ -31,7 +31,7 @@ class TarSource(Source):
 
     Args:
         urls: The tars.
-        options: How they are reached.
+        options: The options of object storage.
     """
 
     def __init__(self, urls: Sequence[str], options: StorageOptions) -> None:
@@ -40,7 +40,7 @@ class TarSource(Source):
         self.is_remote = not all(tar.is_local for tar in self._tars)
 
     def describe(self, ref: Place) -> str:
-        """The tar, and where in it."""
+        """The tar, and the offset in it."""
         return f"{self._tars[ref.tar].shown} at offset {ref.members[0][1] - 512}"
 
     def read(self, refs: Sequence[Place]) -> Iterator[Content | Unusable]:
@@ -65,8 +65,8 @@ def list_tars(urls: Sequence[str], options: StorageOptions) -> Listing:
     """List the samples of tars.
 
     Raises:
-        StorageError: If one cannot be read.
-        ShardError: If one is damaged; names it.
+        StorageError: If a tar cannot be read.
+        ShardError: If a tar is damaged; names it.
     """
     storage, source = Storage(options), TarSource(urls, options)
     tars = [Location.parse(url) for url in urls]
@@ -87,7 +87,7 @@ def list_tars(urls: Sequence[str], options: StorageOptions) -> Listing:
 
 
 def _samples(storage: Storage, tar: Location) -> list[Sample]:
-    """A shard's samples, by its index where there is one, for that spares reading a remote shard through."""
+    """A shard's samples, by its index if it has one, which spares reading a remote shard through."""
     index = None if tar.is_local else storage.read_all(tar.index)
     if index is None:
         return scan(storage, tar)[0]

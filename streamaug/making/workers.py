@@ -1,7 +1,7 @@
-"""Processes that do tasks, one each at a time; results come as they are ready.
+"""Processes that do tasks, each one task at a time; results come as they are ready.
 
-In: a picklable function and tasks. Out: results, and counts of what is done on the way. When the process that asked is
-killed, the workers end too; when a worker is killed, that is an error that says so. Nothing here knows of shards.
+In: a picklable function and tasks. Out: results, and counts of progress. When the calling process is killed, the
+workers end too; when a worker is killed, that is an error that says so. This module does not depend on shards.
 """
 
 import gc
@@ -23,7 +23,7 @@ from streamaug.errors import StreamaugError
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: The function that a worker runs, of the task and of a function to tell how much of it was just done.
+#: The function that a worker runs: it takes a task, and a function that counts progress.
 Function = Callable[[T, Callable[[int], None]], R]
 _TELL_SECONDS = 0.2
 
@@ -49,12 +49,12 @@ def in_processes(
     """`function(task, count)` of all tasks, in the order in which they end.
 
     Args:
-        function: What to do; it goes to the processes once.
-        tasks: Given out in their order.
+        function: The work; it goes to the processes once.
+        tasks: The tasks, handed out in order.
         processes: Processes at most.
-        count: Called here with what workers count, and with 0 at least each `tick` seconds.
-        fork: Whether to fork this process, which starts at once, or to start fresh ones, which import everything first.
-            Only a process without other threads and without open connections may be forked.
+        count: Called in this process with the counts of workers, and with 0 at least every `tick` seconds.
+        fork: Whether to fork this process, which starts at once, or to start new processes, which import everything
+            first. Only a process without other threads and without open connections may be forked.
         tick: Seconds.
 
     Raises:
@@ -93,7 +93,7 @@ def in_processes(
 
 
 def may_fork() -> bool:
-    """Whether this process has no other threads, which could hold a lock that a fork would wait for."""
+    """Whether this process has no other threads, which could hold a lock for which a fork would wait."""
     return threading.active_count() == 1
 
 
@@ -102,10 +102,11 @@ def _start(function: Function[T, R], *, fork: bool) -> _Worker:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(function, theirs), daemon=True)  # type: ignore[attr-defined]
     with warnings.catch_warnings():
-        # From Python 3.12 on a fork beside any thread is warned of; numpy's, which are meant, end and begin around it.
+        # From Python 3.12 on a fork beside any thread is a warning; it means numpy's threads, which end and begin
+        # around it.
         warnings.simplefilter("ignore", DeprecationWarning)
         was_enabled = gc.isenabled()
-        gc.disable()  # until the fork has frozen what it inherited
+        gc.disable()  # until the fork has frozen its inherited objects
         process.start()
         if was_enabled:
             gc.enable()
@@ -121,13 +122,13 @@ def _received(worker: _Worker) -> tuple[str, Any]:
         raise WorkerError(
             f"processes: each must live to the end of its task, got one that ended with {worker.process.exitcode}. "
             "Where it is -9, memory ran out: run the same command again with fewer --processes or smaller shards; "
-            "what is finished is kept."
+            "finished work is kept."
         ) from None
     return kind, value
 
 
 class _Counter(Generic[T]):
-    """Tells what was done, at most every so often."""
+    """Reports progress, at most every few moments."""
 
     def __init__(self, pipe: "Connection[Any, Any]") -> None:
         self._pipe = pipe
@@ -147,7 +148,7 @@ class _Counter(Generic[T]):
 def _serve(function: Function[T, R], pipe: "Connection[Any, Any]") -> None:
     gc.freeze()  # or the end of an inherited object would wait for threads that a fork lacks, as a DALI pipeline's does
     gc.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the calling process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     counter: _Counter[T] = _Counter(pipe)
     while True:

@@ -1,7 +1,7 @@
-"""Mixup and CutMix: a plan is drawn first and can be inspected, then one pass over the pixels carries it out.
+"""Mixup and CutMix: a plan is drawn first and can be inspected, then one pass over the pixels applies it.
 
 settings (checked parameters), schedules → plan (partners, λ, boxes) → pixels (blend_cpu | blend_gpu), targets →
-mixer (a batch) → scoring (loss and accuracy). Other ways in: collating (torch's DataLoader), zipped (two chains).
+mixer (a batch) → scoring (loss and accuracy). Other entries: collating (torch's DataLoader), zipped (two chains).
 """
 
 from streamaug.batch import SparseTargets

@@ -24,9 +24,9 @@ def as_numpy(values: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
 
 
 def uploaded(device: torch.device, *columns: Int64Array | Float64Array) -> list[torch.Tensor]:
-    """Arrays (B,) of 8 bytes an element as tensors on a device, in one copy that the calling thread does not wait for.
+    """Arrays (B,) of 8 bytes an element as tensors on a device, by one copy for which the calling thread does not wait.
 
-    A copy that it waits for ends after all that a GPU had to do before, a training step at the worst. This one comes
+    A blocking copy ends after all work that the GPU was given before, a training step at the worst. This copy comes
     from pinned memory, which torch keeps until the GPU has read it.
     """
     packed = torch.from_numpy(np.stack([column.view(np.int64) for column in columns]))

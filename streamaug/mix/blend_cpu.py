@@ -30,7 +30,7 @@ def in_bands(images: torch.Tensor, partner: Int64Array, lam: Float64Array, boxes
         last = rows[-1]
         for top, band in bands:
             needed = band[mates[last]]
-            if closed:  # the last row needs what the first row held
+            if closed:  # the last row needs the first row's old pixels
                 needed = needed.clone()
             for row in rows:
                 _blend(band[row], needed if row == last else band[mates[row]], weights[row], corners[row], top)
@@ -53,7 +53,7 @@ def _paste(images: npt.NDArray[Any], rows: list[int], closed: bool, mates: list[
     """Boxes of partners into the rows of a chain that is CutMix's alone; nothing else is read or written."""
     last = rows[-1]
     needed = _box(images[mates[last]], corners[last])
-    if closed:  # the last row needs what the first row held
+    if closed:  # the last row needs the first row's old pixels
         needed = needed.copy(order="K")
     for row in rows:
         _box(images[row], corners[row])[...] = needed if row == last else _box(images[mates[row]], corners[row])
@@ -75,7 +75,7 @@ def _blend(own: torch.Tensor, mate: torch.Tensor, lam: float, box: list[int], to
 
 
 def lerp(own: torch.Tensor, mate: torch.Tensor, lam: float) -> None:
-    """λ·own + (1−λ)·mate into own, on any device; bitwise nothing where λ is 1."""
+    """λ·own + (1−λ)·mate into own, on any device; where λ is 1, `own` keeps its bits."""
     if lam < 1:
         if own.dtype == torch.uint8:  # the cast cuts off; round() would start threads, from 2,048 elements on
             own.copy_(torch.lerp(mate.float(), own.float(), lam).add_(0.5))

@@ -1,4 +1,4 @@
-"""Mixup and CutMix for those who keep torch's `DataLoader`: a function to pass as `collate_fn`.
+"""Mixup and CutMix for torch's `DataLoader`: a function to pass as `collate_fn`.
 
 In: the samples of a batch. Out: images and targets, mixed in the memory into which they were collated. It runs in the
 loader's workers, and draws one number a batch from torch's generator there, which the loader seeds.
@@ -63,9 +63,9 @@ def collate(
 ) -> Callable[[list[Any]], tuple[torch.Tensor, torch.Tensor | SparseTargets]]:
     """A `collate_fn` for torch's DataLoader that mixes each batch; it can be pickled, so workers may be spawned.
 
-    `DataLoader(dataset, batch_size=64, collate_fn=mix.collate(num_classes=10))`. A loader of torch's tells no one which
-    epoch it is in, so there is no schedule, and which samples are mixed depends on its workers, as all its random
-    numbers do: streamaug's own chains repeat exactly, on any number of ranks.
+    `DataLoader(dataset, batch_size=64, collate_fn=mix.collate(num_classes=10))`. A collate function does not learn the
+    epoch, so there is no schedule. Mixing depends on the loader's workers, as all its random numbers do; streamaug's
+    own chains repeat exactly, on any number of ranks.
 
     Args:
         num_classes: K.
@@ -74,7 +74,7 @@ def collate(
         probability: Chance that a pair is mixed, 0..1.
         switch_probability: Chance that a mixed pair is CutMix's, 0..1.
         label_smoothing: ε, 0..1.
-        lam: Who shares λ: "pair", "batch" or "element".
+        lam: The rows that share λ: "pair", "batch" or "element".
         cutmix_minmax: As in `MixupOrCutMix`.
         targets: "soft": float32 (B, K). "sparse": `SparseTargets`.
         collate_fn: Makes (images (B, C, H, W), targets) of samples; torch's own by default.

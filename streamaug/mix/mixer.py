@@ -1,7 +1,7 @@
 """The plain engine behind the stages: draws a batch's plan and applies it in place.
 
-In: a `Batch` of one view. Out: the same memory, mixed, with its targets and plan. The one state is
-whether a warning was given already.
+In: a `Batch` of one view. Out: the same memory, mixed, with its targets and plan. Its only state is whether it has
+warned already.
 """
 
 import dataclasses
@@ -33,10 +33,10 @@ def apply(
     Args:
         images: (B, C, H, W), see `mixup`; H and W as the plan was drawn for.
         targets: int (B,), a table (B, K), or binary, float (B,); see `mix_targets`.
-        plan: What to do.
+        plan: The plan.
         num_classes: K.
         label_smoothing: ε, 0..1.
-        out: Where the images go; `out=images` works in place. None: new memory.
+        out: The memory for the mixed images; `out=images` works in place. None: new memory.
 
     Returns:
         (images, soft targets float32 (B, K), or (B,) for binary ones).
@@ -63,7 +63,7 @@ class Mixer:
         """The batch with mixed images (in the memory they came in), mixed targets and its plan.
 
         Raises:
-            TypeError: If it is no batch of decoded images, or its targets are no tensor.
+            TypeError: If the batch has no decoded images, or its targets are no tensor.
             ValueError: If the batch has several views, is mixed already, or has boxes or keypoints, or its targets are
                 not of num_classes classes.
             TargetError: If a target is no class, or lies outside of 0..1, on the CPU.

@@ -1,7 +1,7 @@
 """Mixup and CutMix of pixels, from partners, λ and boxes that a plan drew.
 
 In: images, each row's partner, λ and box. Out: the mixed images, in new memory, in `out`, or in place, where each row
-is read and written once. Nothing is drawn here.
+is read and written once. It draws no numbers.
 """
 
 from typing import cast
@@ -23,9 +23,9 @@ def mixup(images: ArrayT, partner: ArrayLike, lam: ArrayLike, *, out: ArrayT | N
     Args:
         images: (B, C, H, W), array or tensor of float16, bfloat16, float32, float64 or uint8 (rounded to nearest), any
             strides. Not written to, unless it is `out`.
-        partner: int64 (B,), 0..B−1. Any map will do; a row that is its own partner stays as it is.
-        lam: float (B,), 0..1. A row with λ = 1 stays bitwise as it is.
-        out: Where to write, like `images`; `out=images` works in place. None: new memory.
+        partner: int64 (B,), 0..B−1. Any map is allowed; a row that is its own partner stays the same.
+        lam: float (B,), 0..1. A row with λ = 1 keeps its bits.
+        out: The memory to write to, like `images`; `out=images` works in place. None: new memory.
 
     Returns:
         The mixed images (B, C, H, W): `out`, or new memory of the same type, dtype and memory format.
@@ -43,7 +43,7 @@ def cutmix(images: ArrayT, partner: ArrayLike, boxes: ArrayLike, *, out: ArrayT 
     Args:
         images: (B, C, H, W), as in `mixup`.
         partner: int64 (B,), 0..B−1.
-        boxes: int64 (B, 4), y1, y2, x1, x2 in pixels, half open; an empty box leaves the row as it is.
+        boxes: int64 (B, 4), y1, y2, x1, x2 in pixels, half open; an empty box leaves the row unchanged.
         out: As in `mixup`.
 
     Returns:

@@ -1,7 +1,7 @@
 """Which rows of a batch are mixed, and how: its plan, drawn before any pixel is touched.
 
 In: where a batch comes from (`Origin`) and the parameters of Mixup and CutMix. Out: a `MixPlan`, a pure function of
-these, so that any number of ranks, and a run that was resumed, mix the same samples alike. All randomness of mixing is
+these, so that any number of ranks, and a resumed run, mix the same samples in the same way. All randomness of mixing is
 here.
 """
 
@@ -15,8 +15,8 @@ from streamaug.mix.schedules import Schedule
 from streamaug.mix.settings import Lam, PlanSettings
 from streamaug.random import Stream, uniform
 
-#: The numbers of a pair decide, in this order: whether to mix, Mixup or CutMix, λ, and the box's centre (y, x). Where
-#: `cutmix_minmax` says how large a box is, they decide, from the third on: its height, its place (y, x), its width.
+#: The numbers of a pair decide, in this order: whether to mix, Mixup or CutMix, λ, and the box's centre (y, x). With
+#: `cutmix_minmax` they decide, from the third on: the box's height, its position (y, x), its width.
 _DRAWS = 6
 
 
@@ -27,7 +27,7 @@ class MixPlan:
     Attributes:
         partner: int64 (B,), the row that each row is mixed with; its own number where it has none.
         lam: float64 (B,), 0..1, the share of the row itself, as the targets use it; 1 where it is not mixed.
-        boxes: int64 (B, 4), y1, y2, x1, x2 in pixels, half open: what CutMix pastes; empty for every other row.
+        boxes: int64 (B, 4), y1, y2, x1, x2 in pixels, half open: the box that CutMix pastes; empty for every other row.
         is_cutmix: bool (B,), True where the row is CutMix's.
     """
 
@@ -51,7 +51,7 @@ class MixPlan:
         cutmix_minmax: tuple[float, float] | None = None,
         schedule: Schedule | None = None,
     ) -> "MixPlan":
-        """Draw a batch's plan; the same for the same arguments, always.
+        """Draw a batch's plan, a pure function of the arguments.
 
         Args:
             origin: Where the batch comes from: seed, epoch, positions and sample ids decide every number.
@@ -62,11 +62,11 @@ class MixPlan:
             probability: Chance that a pair is mixed at all, 0..1.
             switch_probability: Chance that a mixed pair is CutMix's, 0..1; not used where an α is 0.
             lam: "pair": both rows of a pair share all numbers, keyed by the sample id at the smaller position.
-                "element": each row has its own, keyed by its sample id. "batch": the whole global batch shares one set,
-                keyed by its step, so that all ranks draw the same. A row without a partner keeps λ = 1.
+                "element": each row has its own, keyed by its sample id. "batch": the whole global batch shares all
+                numbers, keyed by its step, so that all ranks draw the same. A row without a partner keeps λ = 1.
             cutmix_minmax: (low, high), 0 < low ≤ high ≤ 1: the height of a box is uniform over the whole pixels
-                int(H·low)..int(H·high), its width likewise and independent of it, its place uniform over all wholly
-                inside; cutmix_alpha is then not used, and must not be 0. None: boxes as in the paper.
+                int(H·low)..int(H·high), its width likewise and independent of it, its position uniform over all that
+                lie wholly inside; cutmix_alpha is then not used, and must not be 0. None: boxes as in the paper.
             schedule: A pure function (epoch, step) -> 0..1; the chance of a pair is `probability` times its value. λ,
                 kind and box of a mixed row do not depend on it. See `off_from` and `ramp`.
 
@@ -86,7 +86,7 @@ class MixPlan:
 
 
 def draw(origin: Origin, settings: PlanSettings, *, height: int, width: int) -> MixPlan:
-    """The plan of a batch, by settings that were checked when they were made; see `MixPlan.draw`."""
+    """The plan of a batch by checked settings; see `MixPlan.draw`."""
     partner = partners(origin)
     whose = _numbered_by(origin, partner, settings.lam)
     numbers = uniform(origin.seed, origin.epoch, whose, stream=Stream.MIX, n=_DRAWS)
@@ -121,7 +121,7 @@ def _boxes(settings: PlanSettings, numbers: Float64Array, height: int, width: in
 
 
 def _numbered_by(origin: Origin, partner: Int64Array, lam: Lam) -> Int64Array:
-    """int64 (B,): whose random numbers each row uses."""
+    """int64 (B,): the id by which each row draws random numbers."""
     if lam == "batch":
         return np.full(len(partner), origin.step, np.int64)
     if lam == "element":
@@ -131,15 +131,15 @@ def _numbered_by(origin: Origin, partner: Int64Array, lam: Lam) -> Int64Array:
 
 
 def partners(origin: Origin) -> Int64Array:
-    """The row that each row of a batch is mixed with: the one half a batch away, in the order of positions.
+    """The partner of each row of a batch: the row half a batch away, in the order of positions.
 
     A shuffled order deals the positions of a global batch to the W ranks in turn, so half of a rank's B rows span
     W·B/2 positions, half of the global batch: partners are the same on any number of ranks with even batches, whatever
-    the lanes and wherever the batch begins. In the order as listed, a rank mixes the halves of its own block.
+    the lanes and wherever the batch begins. In the listed order a rank mixes the halves of its own block.
 
-    Copies of a sample are not partners: where half a global batch is m lanes' worth of slots, m below the repeats, the
-    second half is turned by G/2ᵏ positions, k the least from 2 on for which that is no multiple of the lanes. It is
-    W·B/2ᵏ, so these pairs too are the same on any number of ranks, of batches that 2ᵏ divides.
+    Copies of a sample are not partners: where half a global batch is m positions of every lane, m below the repeats,
+    the second half is rotated by G/2ᵏ positions, k the least from 2 on for which that is no multiple of the lanes. It
+    is W·B/2ᵏ, so these pairs too are the same on any number of ranks, of batches that 2ᵏ divides.
 
     Args:
         origin: Where the batch comes from.
@@ -160,13 +160,13 @@ def partners(origin: Origin) -> Int64Array:
 
 
 def _turn(origin: Origin, by_position: Int64Array) -> int:
-    """Rows by which the second half of a batch is turned, so that no copy of a row's sample is its partner."""
+    """Rows by which the second half of a batch is rotated, so that no copy of a row's sample is its partner."""
     size, lanes = len(by_position), origin.lanes
     apart = int(origin.positions[by_position[size // 2]] - origin.positions[by_position[0]])
     slots, between = divmod(apart, lanes)
     if between or slots >= origin.repeats:
         return 0
-    parts = 4 * (slots & -slots)  # each halving takes a factor of 2 of the slots, until one is left of half a lane
+    parts = 4 * (slots & -slots)  # each halving takes a factor of 2 from the slots, until they are half a lane's
     if size % parts:
         raise ValueError(
             f"ShardReader.batch_size: must be a multiple of {parts} where half of the global batch is {apart} = "
@@ -177,9 +177,9 @@ def _turn(origin: Origin, by_position: Int64Array) -> int:
 
 
 def leaves_rows_alone(origin: Origin) -> bool:
-    """Whether rows stay unmixed that would have a partner on another number of ranks.
+    """Whether rows stay unmixed that on another number of ranks would have a partner.
 
-    So it is where several ranks have batches of odd size: their rows lie some ranks apart. A batch of a single row
+    That is the case where several ranks have batches of odd size. A batch of a single row
     never has a partner.
     """
     size = len(origin.positions)
@@ -194,7 +194,7 @@ def beta(alpha: float, numbers: Float64Array) -> Float64Array:
 
     Against 40-digit arithmetic the error of λ was at most 2e-15 for α from 0.05 to 2; a number costs about 0.5 µs.
     """
-    from scipy.special import betaincinv  # 0.4 s to import, which only mixing is to pay
+    from scipy.special import betaincinv  # 0.4 s to import, which only a chain that mixes should pay
 
     return np.asarray(betaincinv(alpha, alpha, numbers), np.float64)
 

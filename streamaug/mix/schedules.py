@@ -1,7 +1,8 @@
-"""How much is mixed in the course of a training: schedules for `schedule=` of the mixing stages.
+"""Schedules for `schedule=` of the mixing stages: the chance of mixing in the course of a training.
 
-A schedule is a pure function (epoch, step) -> 0..1, by which the chance of a pair is multiplied. Those made here can be
-pickled, compared and shown; a function of your own at the top of a module can be pickled too, a lambda cannot.
+A schedule is a pure function (epoch, step) -> 0..1, by which the chance of a pair is multiplied. The schedules of this
+module can be pickled, compared and shown; a function of your own at the top of a module can be pickled too, a lambda
+cannot.
 """
 
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class _Ramp:
 
 
 def off_from(epoch: int) -> Schedule:
-    """Mix as ever before an epoch, and nothing from it on: the last epochs see images as they are.
+    """Mix by `probability` before an epoch, and nothing from it on: the last epochs have unmixed images.
 
     Args:
         epoch: The first epoch without mixing, from 0; 0 mixes nothing.
@@ -49,7 +50,7 @@ def off_from(epoch: int) -> Schedule:
 
 
 def ramp(start_epoch: int, stop_epoch: int) -> Schedule:
-    """Mix nothing up to an epoch, then linearly more in whole epochs, and as ever from another epoch on.
+    """Mix nothing up to an epoch, then linearly more each epoch, and by `probability` from another epoch on.
 
     Args:
         start_epoch: The last epoch without mixing, from 0.

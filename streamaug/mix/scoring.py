@@ -20,7 +20,7 @@ def soft_target_cross_entropy(
     Args:
         logits: float (B, K).
         targets: float (B, K) class probabilities; or integers (B,); or (targets, partner_targets, lam), whose
-            two-term loss λ·CE(y) + (1−λ)·CE(y[partner]) is that of the probabilities they stand for.
+            two-term loss λ·CE(y) + (1−λ)·CE(y[partner]) equals the loss of the probabilities.
         label_smoothing: ε, 0..1, for class numbers; leave it 0 where soft targets were smoothed already.
 
     Returns:
@@ -45,7 +45,7 @@ def accuracy(logits: torch.Tensor, targets: AnyTargets, *, top: int = 1, label_s
     """Accuracy under mixed targets: the share of a sample's target that lies on the classes that the model names.
 
     For (targets, partner_targets, lam) that is λ·[y is named] + (1−λ)·[y[partner] is named], which no model can bring
-    to 1: it is a curve to watch, and no figure to compare with the accuracy of images as they are.
+    to 1: watch its curve, and do not compare it with the accuracy on unmixed images.
 
     Args:
         logits: float (B, K).

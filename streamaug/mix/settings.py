@@ -1,4 +1,4 @@
-"""The parameters of mixing, checked when they are made and handed on as one value.
+"""The parameters of mixing as one frozen value, which checks them.
 
 `PlanSettings` decide a plan; `MixSettings` add the form of the targets, and the stage that errors name. A new parameter
 is a field here, and an argument of the stages that offer it.

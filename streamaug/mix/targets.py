@@ -1,6 +1,6 @@
 """Targets of mixed images: class numbers, or tables of soft, multi-hot or binary targets, smoothed and then mixed.
 
-In: a batch's targets, partners and λ. Out: float32 targets of the same samples. Pixels are never seen here.
+In: a batch's targets, partners and λ. Out: float32 targets of the same samples. It never touches pixels.
 """
 
 from numbers import Integral, Real
@@ -12,19 +12,19 @@ import torch
 from streamaug.batch import ArrayLike
 from streamaug.mix.arrays import TargetsT, as_numpy, uploaded
 
-#: How far outside of 0..1 rounding may take a soft target, such as a teacher's probability in bfloat16.
+#: Distance from 0..1 that rounding may add to a soft target, such as a teacher's probability in bfloat16.
 _ROUNDING = 1e-2
 
 
 def mix_targets(
     targets: TargetsT, partner: ArrayLike, lam: ArrayLike, *, num_classes: int, label_smoothing: float = 0.0
 ) -> TargetsT:
-    """Mixed targets: λ·y + (1−λ)·y[partner], where y is what a target stands for, smoothed by ε.
+    """Mixed targets: λ·y + (1−λ)·y[partner], where y is a target's vector, smoothed by ε.
 
     Args:
         targets: Array or tensor. Integers (B,), 0..num_classes−1: class numbers, whose y is one-hot, (1−ε)·y + ε/K.
-            (B, K): soft or multi-hot targets, 0..1, taken as y alike. Float (B,), with num_classes=1: binary targets,
-            the chance of the second of two classes, (1−ε)·y + ε/2.
+            (B, K): soft or multi-hot targets, 0..1, as y, smoothed likewise. Float (B,), with num_classes=1: binary
+            targets, the chance of the second of two classes, (1−ε)·y + ε/2.
         partner: int64 (B,), 0..B−1.
         lam: float (B,), 0..1.
         num_classes: K.
@@ -32,7 +32,7 @@ def mix_targets(
 
     Returns:
         float32 (B, K), or (B,) for binary targets; of the kind of `targets`, on its device. Rows keep their sum, 1 for
-        class numbers. A class number out of range on a GPU makes its row NaN, because looking at it would stall the
+        class numbers. A class number out of range on a GPU makes its row NaN, because checking it would stall the
         device.
 
     Raises:
@@ -44,7 +44,7 @@ def mix_targets(
 
 
 def soft_targets(targets: torch.Tensor, *, num_classes: int, label_smoothing: float) -> torch.Tensor:
-    """What targets stand for, unmixed: float32 (B, K), or (B,) for binary targets; see `mix_targets`."""
+    """The vectors of targets, smoothed and unmixed: float32 (B, K), or (B,) for binary targets; see `mix_targets`."""
     rows = len(targets)
     return mix_targets(
         targets, np.arange(rows), np.ones(rows), num_classes=num_classes, label_smoothing=label_smoothing
@@ -57,7 +57,7 @@ def are_classes(targets: torch.Tensor) -> bool:
 
 
 def check_form(targets: torch.Tensor, num_classes: int) -> None:
-    """Raises ValueError, naming the parameter, unless these can be targets of so many classes."""
+    """Raise ValueError, naming the parameter, unless the targets can be of `num_classes` classes."""
     shown = f"{str(targets.dtype).removeprefix('torch.')} {tuple(targets.shape)}"
     if targets.ndim == 2 and not targets.dtype.is_complex:
         if targets.shape[1] != num_classes:
@@ -87,7 +87,7 @@ def rows_outside(targets: torch.Tensor, num_classes: int) -> torch.Tensor:
 
 
 def check_classes(num_classes: Any, label_smoothing: Any) -> None:
-    """Raises ValueError, naming the parameter, unless K ≥ 1 and 0 ≤ ε ≤ 1."""
+    """Raise ValueError, naming the parameter, unless K ≥ 1 and 0 ≤ ε ≤ 1."""
     if not isinstance(num_classes, Integral) or num_classes < 1:
         raise ValueError(
             f"num_classes: must be an integer of at least 1, got {num_classes!r}. "
@@ -142,7 +142,7 @@ def _mixed_classes(
     num_classes: int,
     label_smoothing: float,
 ) -> torch.Tensor:
-    """From class numbers int64 (B,) to float32 (B, K), without a table of one-hot rows in between.
+    """Mixed class numbers, from int64 (B,) to float32 (B, K), without a table of one-hot rows in between.
 
     Args:
         own: The class numbers.
@@ -163,7 +163,7 @@ def _mixed_classes(
 def _mixed_tables(
     targets: torch.Tensor, rows: torch.Tensor, share: torch.Tensor, label_smoothing: float
 ) -> torch.Tensor:
-    """From (B, K), or binary (B,), to float32 of the same shape; rows int64 (B,), share λ as float64 (B,)."""
+    """Mixed tables (B, K), or binary targets (B,), as float32; rows int64 (B,), share λ as float64 (B,)."""
     classes = targets.shape[1] if targets.ndim > 1 else 2
     smooth = targets.float() * (1.0 - label_smoothing) + label_smoothing / classes
     lam = share.float().view(-1, *[1] * (targets.ndim - 1))

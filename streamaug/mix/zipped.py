@@ -1,7 +1,7 @@
-"""Mixup of two loaders, row by row, as it is often taught: `for (x1, y1), (x2, y2) in zip(a, b)`.
+"""Mixup of two loaders, row by row, in the form that is often taught: `for (x1, y1), (x2, y2) in zip(a, b)`.
 
 In: two chains with readers of their own, usually of other seeds. Out: their batches mixed, in the memory of the first.
-The mixing stages need one loader, decode half as much for it, and mix as well; this is for those who want two.
+The mixing stages need one loader, decode half as many images, and mix as well; this is for code with two loaders.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ class Chain(Protocol):
         """Make the next pass deliver an epoch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the chain stands."""
+        """The state behind the last batch delivered."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was taken."""
@@ -54,8 +54,8 @@ def zip_mixup(
     """Mix the batches of two chains, row by row: λ·a + (1−λ)·b (Zhang et al., "mixup", ICLR 2018).
 
     Args:
-        a: A chain of decoded batches. Its images are changed in place; origin and extras are its.
-        b: Another with a reader of its own, such as one of the same shards with another seed; with batches of the same
+        a: A chain of decoded batches. Its images are changed in place; the result has its origin and extras.
+        b: Another chain with a reader of its own, of the same shards with another seed, say; with batches of the same
             size, images of the same shape and type, and targets of the same kind.
         num_classes: K, the width of the soft targets.
         alpha: α of λ ~ Beta(α, α), one λ a batch, drawn from the seed, epoch and step of `a`: the same on all ranks. 0:
@@ -68,13 +68,13 @@ def zip_mixup(
 
     Raises:
         ValueError: If an argument is out of range, both are one chain; while it runs, if batches do not fit.
-        TypeError: If one of them is no chain of streamaug's.
+        TypeError: If either is no chain of streamaug.
     """
     return ZippedMixup(a, b, num_classes=num_classes, alpha=alpha, label_smoothing=label_smoothing)
 
 
 class ZippedMixup:
-    """Two chains as one iterable of mixed batches; made by `zip_mixup`, which says what the arguments are."""
+    """Two chains as one iterable of mixed batches; made by `zip_mixup`, which explains the arguments."""
 
     def __init__(self, a: Chain, b: Chain, *, num_classes: int, alpha: float, label_smoothing: float) -> None:
         for name, chain in (("a", a), ("b", b)):
@@ -97,7 +97,7 @@ class ZippedMixup:
         self._num_classes, self._alpha, self._label_smoothing = num_classes, alpha, label_smoothing
 
     def __len__(self) -> int:
-        """Batches of an epoch, those of the shorter chain."""
+        """Batches of an epoch of the shorter chain."""
         return min(map(len, self._chains))
 
     def __iter__(self) -> Iterator[Batch]:
@@ -111,7 +111,7 @@ class ZippedMixup:
                 return
 
     def _end_together(self, origins: tuple[Origin, Origin]) -> bool:
-        """Whether a chain gave its last batch; the longer one then goes on to the next epoch too, as a state says."""
+        """Whether a chain delivered its last batch; the longer chain then also goes on to the next epoch."""
         over = [
             chain.state_dict()["epoch"] != origin.epoch for chain, origin in zip(self._chains, origins, strict=True)
         ]
@@ -170,7 +170,7 @@ class ZippedMixup:
         """Go on where a state was taken.
 
         Raises:
-            StateError: If it is no such state, or one of its parts belongs to another dataset, seed or order.
+            StateError: If it is no such state, or a part of it belongs to another dataset, seed or order.
         """
         if state.get("version") != _VERSION or not {"a", "b"} <= state.keys():
             raise StateError(

@@ -23,7 +23,7 @@ class Affine(Bordered):
         translate: (max |x|, max |y|) of the shift, as fractions of the frame's width and height, 0..1.
         scale: Range of the zoom, above 0; above 1 enlarges.
         shear: Range of the horizontal shear angle in degrees, within ±89; one number d means (-d, d).
-        border, fill: What lies outside the image, see `Bordered`.
+        border, fill: The pixels outside the image, see `Bordered`.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:

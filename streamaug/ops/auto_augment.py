@@ -42,11 +42,11 @@ _TABLES = {data: _table(pairs) for data, pairs in SUB_POLICIES.items()}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoAugment(Policy):
-    """One of the 25 sub-policies that were learned on a data set: two sub-operations, each with its own chance.
+    """Applies one of the 25 sub-policies that were learned on a data set: two sub-operations, each with its own chance.
 
     Args:
         policy: The data set: "imagenet", "cifar10" or "svhn".
-        border, fill: What lies outside the image, see `Bordered`.
+        border, fill: The pixels outside the image, see `Bordered`.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:

@@ -15,7 +15,7 @@ from streamaug.ops.nodes import Arguments, Node
 class AutoContrast(Photometric):
     """Stretch each channel so that its lowest value becomes 0 and its highest 255, as `PIL.ImageOps.autocontrast`.
 
-    Values differ from Pillow's by one level at most. A channel of one value stays as it is.
+    Values differ from Pillow's by one level at most. A channel of a single value stays unchanged.
 
     Args:
         probability: Chance that a sample is changed at all, 0..1.
@@ -43,7 +43,7 @@ def stretched(image: Node, arguments: Arguments) -> Node:
     fn, types = arguments.fn, arguments.types
     low, high = (reduce(image, axes=(0, 1), keep_dims=True) for reduce in (fn.reductions.min, fn.reductions.max))
     spread = high - low
-    # A channel of one value stays as it is: row 0 of the table, with nothing subtracted.
+    # A channel of a single value stays unchanged: row 0 of the table, with nothing subtracted.
     shift = fn.cast(spread, dtype=types.UINT16) * types.Constant(256, types.UINT16) - low * (spread > 0)
     table = spreads().reshape(-1).tolist()
     return fn.lookup_table(image + shift, keys=list(range(1 << 16)), values=table, dtype=types.UINT8)

@@ -1,8 +1,8 @@
-"""Operations: each is a frozen record of the user's parameters, and pure functions from random numbers to effects.
+"""The base of operations: frozen records of the user's parameters, with pure functions from random numbers to effects.
 
 `Geometric` operations give a matrix per sample; the graph composes those of a recipe and resamples once. `Photometric`
-operations give parameters per sample and add DALI nodes that work on uint8 RGB frames. Neither draws a number, holds
-state, or knows of probability: the graph selects, and leaves a sample that was not selected untouched.
+operations give parameters per sample and add DALI nodes that work on uint8 RGB frames. Neither draws numbers, holds
+state, or applies the probability: the graph selects samples, and leaves the others untouched.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ Parameters = dict[str, npt.NDArray[Any] | list[npt.NDArray[Any]]]
 
 
 class StaticFrame(NamedTuple):
-    """A frame's size as the recipe alone says it, before any image is read: exact, or the least that it can be."""
+    """A frame's size that follows from the recipe alone, before any image is read: exact, or a lower bound."""
 
     height: int
     width: int
@@ -35,7 +35,7 @@ class StaticFrame(NamedTuple):
 
 
 class Border(NamedTuple):
-    """What lies outside an image: a mode of `BORDERS`, and the colour of a constant one; None: not named."""
+    """The pixels outside an image: a mode of `BORDERS`, and the colour of a constant border; None: not named."""
 
     mode: str | None
     fill: Color | None
@@ -44,12 +44,12 @@ class Border(NamedTuple):
 class Operation:
     """The base of all operations. Subclasses are frozen dataclasses with slots and keyword-only fields.
 
-    An operation subclasses `Geometric` or `Photometric`, whose abstract methods it must implement: Python refuses to
-    construct it with a TypeError that names those that are missing.
+    An operation subclasses `Geometric` or `Photometric`, whose abstract methods it must implement: without them Python
+    refuses to construct it with a TypeError that names them.
 
     Attributes:
-        probability: The chance that a sample is changed at all, 0..1; most operations have it as a field, and 1 is the
-            value of those that do not.
+        probability: The chance that a sample is changed at all, 0..1; most operations have it as a field; for the
+            others it is 1.
     """
 
     __slots__ = ()
@@ -58,7 +58,7 @@ class Operation:
 
     @property
     def draws(self) -> int:
-        """How many uniform numbers the operation needs for a sample.
+        """The number of uniform numbers that the operation needs for a sample.
 
         Most operations replace this property by a class attribute, `draws = 2`; a property is for a number that depends
         on the fields.
@@ -67,12 +67,12 @@ class Operation:
 
     @property
     def moves_pixels(self) -> bool:
-        """Whether it is geometry; a choice among operations is only where one of them is."""
+        """Whether it is geometry; a choice among operations is geometry if one of them is."""
         return isinstance(self, Geometric)
 
     @property
     def changes_values(self) -> bool:
-        """Whether it is photometry; a choice among operations is only where one of them is."""
+        """Whether it is photometry; a choice among operations is photometry if one of them is."""
         return isinstance(self, Photometric)
 
 
@@ -80,8 +80,8 @@ class Geometric(Operation, ABC):
     """An operation that moves pixels: one matrix per sample.
 
     Attributes:
-        aligned: Whether the matrices only scale, shift and mirror along the axes, as crops, resizes and flips do; a
-            class attribute of most operations that are, as is the next.
+        aligned: Whether the matrices only scale, shift and mirror along the axes, as crops, resizes and flips do; like
+            `flips`, a class attribute in most operations.
         flips: "h" for an operation that may exchange left and right, "v" for top and bottom, "hv" for both, "" for
             neither. With flips it does nothing else.
         interpolation: "bilinear", "bicubic" or "lanczos" for an operation that resizes, else None.
@@ -116,7 +116,7 @@ class Geometric(Operation, ABC):
             width: float64 (B,), their widths.
 
         Returns:
-            float64 (B, 3, 3), for pixels with (0, 0) at the outer corner of the first.
+            float64 (B, 3, 3), for pixels with (0, 0) at the outer corner of the first pixel.
         """
 
     def matrix_keeping(self, draws: Draws, height: Extent, width: Extent, kept: Rectangles) -> Matrices:
@@ -127,35 +127,35 @@ class Geometric(Operation, ABC):
             height: As of `matrix`.
             width: As of `matrix`.
             kept: float64 (B, 4), the rectangle around each sample's boxes, in pixels of the frame before the operation;
-                not a number where it has none.
+                NaN where a sample has no boxes.
         """
         return self.matrix(draws, height, width)
 
     def unselected(self, height: Extent, width: Extent) -> Matrices:
-        """float64 (B, 3, 3): what happens to samples that were not selected; the identity for most."""
+        """float64 (B, 3, 3): matrices of samples that were not selected; the identity for most operations."""
         return np.broadcast_to(np.eye(3), (np.broadcast(height, width).size, 3, 3))
 
     def frame(self, height: Extent, width: Extent) -> tuple[Extent, Extent]:
-        """The frames' (heights, widths) after the operation, each float64 (B,); unchanged for most."""
+        """The frames' (heights, widths) after the operation, each float64 (B,); most operations do not change them."""
         return height, width
 
     def static_frame(self, frame: StaticFrame | None) -> StaticFrame | None:
-        """The `frame` after the operation, from that before it; None where only the image says its size."""
+        """The `frame` after the operation, from that before it; None where the size depends on the image."""
         return frame
 
     def shows(self) -> Border | None:
-        """The border that may come into view, None where the operation never shows one."""
+        """The border that may come into view, None where the operation never shows a border."""
         return None
 
     def parts(self) -> "tuple[Geometric, ...]":
-        """The operations that it consists of, one after the other, where a resize ends before its last; else itself.
+        """The operations of which it consists, in order, where a resize ends before the last; else itself.
 
-        All parts are handed the same random numbers, and each has the operation's chance.
+        All parts get the same random numbers, and each has the operation's chance.
         """
         return (self,)
 
     def alternatives(self) -> "tuple[Geometric, ...]":
-        """The operations of which each sample gets one, for a choice among operations; else itself."""
+        """The operations from which each sample gets one, for a choice among operations; else itself."""
         return (self,)
 
     def exposes(self, draws: Draws) -> Flags:
@@ -168,10 +168,11 @@ class Photometric(Operation, ABC):
 
     Attributes:
         spatial: Whether the result depends on where a pixel is or on its neighbours. Geometry written after such an
-            operation is an error; before any other it may as well be done first.
+            operation is an error; geometry written after any other operation is done before it.
         finishes: Whether it works on the normalised images, by `finish`, at the end of the recipe.
         inputs: The parameters that nodes compute with as they do with the image (`filter`'s kernel, the other side of
-            an arithmetic operator), rather than take as arguments. On a GPU they are there, in one copy a batch.
+            an arithmetic operator), rather than take as arguments. On a GPU they are copied there, all in one copy a
+            batch.
     """
 
     __slots__ = ()
@@ -198,8 +199,8 @@ class Photometric(Operation, ABC):
             width: Its width.
 
         Returns:
-            Name to array (B, ...), or to a list of B arrays where their shapes differ, of a type that DALI knows:
-            float32, int32, uint8 or bool. The names must not depend on the batch.
+            Name to array (B, ...), or to a list of B arrays where their shapes differ, of a type of DALI's: float32,
+            int32, uint8 or bool. The names must not depend on the batch.
         """
 
     @abstractmethod
@@ -209,12 +210,13 @@ class Photometric(Operation, ABC):
     def finish(self, image: Node, arguments: Arguments, channels_first: bool) -> Node:
         """Add DALI nodes to the normalised image, float32 (3, H, W) if `channels_first`, else (H, W, 3); the same out.
 
-        Only where `finishes` is set: for what must not be normalised. The nodes see the samples that were selected.
+        Called only where `finishes` is set, for values that must not be normalised. The nodes see the samples that were
+        selected.
         """
         return image
 
     def hides(self, draws: Draws, points: npt.NDArray[np.float64], height: int, width: int) -> Flags:
-        """Which points are painted over, so that a keypoint there is no longer visible; none unless overridden.
+        """Which points the operation paints over, so that a keypoint there is no longer visible; by default none.
 
         Args:
             draws: float64 (P, `draws`), the numbers of the sample that each point belongs to.

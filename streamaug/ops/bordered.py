@@ -1,4 +1,4 @@
-"""Operations that may show what lies outside the image, and so have the fields `border` and `fill`.
+"""Operations that may show pixels outside the image, and so have the fields `border` and `fill`.
 
 In: the fields. Out: the `Border` that the recipe compares with those of its other operations, which must agree.
 """
@@ -11,10 +11,10 @@ class Bordered(Geometric):
     """The base of operations with a border.
 
     Attributes:
-        border: What lies outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
-            None: as another operation of the recipe names it, else constant.
-        fill: Colour of a constant border before it is normalised: a gray level 0..255 or (red, green, blue); None: as
-            another operation names it, else 0.
+        border: The pixels outside the image: "constant" (see fill), "replicate", "reflect", "reflect_101", "wrap";
+            None: that of another operation of the recipe, else constant.
+        fill: Colour of a constant border before it is normalised: a gray level 0..255 or (red, green, blue); None: that
+            of another operation, else 0.
     """
 
     __slots__ = ()

@@ -2,7 +2,7 @@
 
 In: four uniform draws per sample. Out: `brightness_contrast`, which DALI vectorises, and a 3×3 colour matrix. The
 matrix works on planes, each a weighted sum of three by `filter`: 0.40 core-milliseconds for 224² on CPU, against 1.15
-by `coord_transform` in the same sitting. On a GPU, where that takes eight nodes, `coord_transform` is one.
+by `coord_transform` in the same sitting. On a GPU the planes take eight nodes, and `coord_transform` one.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
 from streamaug.ops.nodes import Arguments, Node
 
-#: RGB to YIQ, as NTSC has it; the first row is the luma of ITU-R BT.601.
+#: RGB to YIQ, by NTSC; the first row is the luma of ITU-R BT.601.
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _NEUTRAL = (1.0, 1.0)
 
@@ -27,8 +27,8 @@ class ColorJitter(Photometric):
     Differs from torchvision's in that the order is fixed, contrast is about mid-gray (128) rather than the image's mean
     luma, and hue is a rotation of the YIQ colour plane, which keeps the luma, rather than a shift of HSV's angle.
     Measured on 100 ImageNet images of 224², the mean difference from torchvision 0.29's v2 functions in gray
-    levels, and in brackets how much theirs change the image: brightness 1.3: 0.4 (28.0); saturation 1.4: 0.2 (5.0);
-    contrast 1.4: 7.0 (15.6), 0.6: 10.5 (20.0); hue 0.1: 7.9 (7.2), 0.05: 5.1 (3.6).
+    levels, and in brackets the change that theirs make to the image: brightness 1.3: 0.4 (28.0); saturation 1.4: 0.2
+    (5.0); contrast 1.4: 7.0 (15.6), 0.6: 10.5 (20.0); hue 0.1: 7.9 (7.2), 0.05: 5.1 (3.6).
 
     Args:
         brightness: Range of the factor; one number d means (1 - d, 1 + d).
@@ -57,7 +57,7 @@ class ColorJitter(Photometric):
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """Factors (B,) and the rows (B, 3, 1) of the colour matrix; only what the ranges can change."""
+        """Factors (B,) and the rows (B, 3, 1) of the colour matrix; only those that the ranges can change."""
         parameters: Parameters = {}
         if self.brightness != _NEUTRAL or self.contrast != _NEUTRAL:
             parameters["brightness"] = fields.between(self.brightness, draws[:, 0]).astype(np.float32)

@@ -11,8 +11,8 @@ from streamaug.ops.nodes import Arguments, Node
 class Equalize(Photometric):
     """Spread the values of each channel evenly, as `PIL.ImageOps.equalize` does.
 
-    Values differ from Pillow's by what its step, a whole number of pixels, loses: at most 1 + 255²/(pixels of the
-    image), two levels for 224 × 224.
+    Pillow rounds its step to a whole number of pixels, so values differ by at most 1 + 255²/(pixels of the image), two
+    levels for 224 × 224.
 
     Args:
         probability: Chance that a sample is changed at all, 0..1.
@@ -38,8 +38,7 @@ class Equalize(Photometric):
 def equalized(image: Node, arguments: Arguments) -> Node:
     """A uint8 (H, W, 3) image, equalised.
 
-    DALI, like OpenCV, takes the first occupied level to 0, and Pillow the last one to 255: each is the other's
-    negative.
+    DALI, like OpenCV, takes the first occupied level to 0, and Pillow the last to 255, so the negative is equalised.
     """
     all_bits = arguments.types.Constant(255, arguments.types.UINT8)
     return arguments.fn.equalize(image ^ all_bits) ^ all_bits

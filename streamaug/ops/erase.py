@@ -1,6 +1,6 @@
 """Erase rectangles of the image: random erasing and cutout.
 
-In: four uniform draws for each rectangle, one for how many there are, one for noise. Out: `erase` nodes with each
+In: four uniform draws for each rectangle, one for their number, one for noise. Out: `erase` nodes with each
 sample's own rectangles. Sources: Zhong et al., "Random erasing data augmentation", 2017; DeVries and Taylor, "Improved
 regularization of convolutional neural networks with cutout", 2017.
 """
@@ -25,13 +25,13 @@ class Erase(Photometric):
     """Erase rectangles whose position is uniform: wholly inside the image, or a square that may reach beyond it.
 
     Args:
-        area: Range of a rectangle's area as a fraction of the image's, 0..1; one number is that number. Uniform.
+        area: Range of a rectangle's area as a fraction of the image's, 0..1; one number a means (a, a). Uniform.
         ratio: Range of width over height, above 0, uniform in the logarithm. Where a rectangle of that area would not
-            fit into the image, the nearest ratio that does.
+            fit into the image, it gets the nearest ratio with which it fits.
         size: Side in pixels of a square whose centre is uniform over the image (cutout), instead of `area` and
             `ratio`; None: rectangles by these.
-        count: Range of the number of rectangles, whole numbers 1..64, both ends included; one number is that number.
-        fill: A gray level 0..255 or (red, green, blue); "mean": the mean colour of the image as it was; "noise":
+        count: Range of the number of rectangles, whole numbers 1..64, both ends included; one number n means (n, n).
+        fill: A gray level 0..255 or (red, green, blue); "mean": the mean colour of the image before erasing; "noise":
             uniform in each channel; "normal": normal with mean 0 and standard deviation 1 after normalising, as timm's
             `pixel` mode, painted last (in steps of 1/32, within ±4), which needs an `Output` with mean and std.
         probability: Chance that a sample is changed at all, 0..1.
@@ -105,7 +105,7 @@ class Erase(Photometric):
         return low, low + shape
 
     def build(self, image: Node, arguments: Arguments) -> Node:
-        """DALI erases with a constant; any other fill is put where a mask, which DALI erases likewise, says so."""
+        """DALI erases with a constant; any other fill is added by a mask, which DALI erases likewise."""
         fn, types = arguments.fn, arguments.types
         if self.finishes:
             return image
@@ -120,7 +120,7 @@ class Erase(Photometric):
         return image ^ ((image ^ fill) & mask)
 
     def finish(self, image: Node, arguments: Arguments, channels_first: bool) -> Node:
-        """Normal noise where the mask says so; arithmetic with 0 and 1 leaves the rest as it is, bit for bit."""
+        """Normal noise inside the mask; arithmetic with 0 and 1 leaves the rest unchanged, bit for bit."""
         fn, types = arguments.fn, arguments.types
         mask = self._mask(arguments, channels=1, level=1)
         noise = gaussian_window(arguments, arguments["start"])

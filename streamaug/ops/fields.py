@@ -1,8 +1,7 @@
 """Checks of an operation's fields, made when it is constructed.
 
 Each function takes the operation and the name of one of its fields, writes the field's canonical form back (a range as
-a tuple of two floats, a size as a tuple of two ints), and raises a `RecipeError` that says what must hold and how to
-mend it.
+a tuple of two floats, a size as a tuple of two ints), and raises a `RecipeError` with the rule and a fix.
 """
 
 import math
@@ -17,7 +16,7 @@ from streamaug.ops.base import Color, Geometric, Operation
 
 #: (low, high).
 Range = tuple[float, float]
-#: A range, or one number that stands for one.
+#: A range, or one number for a range.
 RangeLike = float | Range
 #: (height, width).
 Size = tuple[int, int]
@@ -32,7 +31,7 @@ def field_name(operation: object, field: str) -> str:
 
 
 def refuse(operation: object, field: str, must: str, fix: str) -> RecipeError:
-    """The error for a field: what must hold, the value that was given, one fix."""
+    """The error for a field: the rule, the value given, one fix."""
     return RecipeError(f"{field_name(operation, field)}: {must}, got {getattr(operation, field)!r}. {fix}")
 
 
@@ -100,7 +99,7 @@ def color(operation: Operation, field: str = "fill", *, optional: bool = False) 
 
 
 def channels(color: Color) -> list[float]:
-    """The three levels of a colour that was checked."""
+    """The three levels of a checked colour."""
     return list(color) if isinstance(color, tuple) else [color] * 3
 
 
@@ -192,12 +191,12 @@ def _inside(low: float, high: float) -> str:
 
 
 def bounds(value: RangeLike) -> Range:
-    """The (low, high) of a field that was checked; only tells the type checker so."""
+    """The (low, high) of a checked field, for the type checker."""
     return value if isinstance(value, tuple) else (value, value)
 
 
 def pair(value: int | Size) -> Size:
-    """The (height, width) of a size that was checked; only tells the type checker so."""
+    """The (height, width) of a checked size, for the type checker."""
     return value if isinstance(value, tuple) else (value, value)
 
 
@@ -214,7 +213,7 @@ def whole_between(value: RangeLike, draws: npt.NDArray[np.float64]) -> npt.NDArr
 
 
 def sides(operation: Operation, field: str) -> None:
-    """Whole numbers of at least 0: one, or (top, bottom, left, right)."""
+    """A whole number of at least 0 for all sides, or (top, bottom, left, right)."""
     value = getattr(operation, field)
     four = tuple(value) if isinstance(value, tuple | list) else (value,) * 4
     whole = len(four) == 4 and all(isinstance(v, int | np.integer) and not isinstance(v, bool) and v >= 0 for v in four)

@@ -1,6 +1,6 @@
 """Operations whose output has one size for all samples, the field `size`.
 
-In: the field. Out: the methods of `Geometric` that say how large the frame is afterwards.
+In: the field. Out: the methods of `Geometric` for the frame's size afterwards.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ class FixedFrame(Geometric):
 
 
 class FixedCrop(FixedFrame):
-    """The base of crops, which must be known to lie inside the frame before any image is read."""
+    """The base of crops, which a recipe checks to lie inside the frame before any image is read."""
 
     __slots__ = ()
 

@@ -1,6 +1,6 @@
 """Gamma: values as a power of their share of white.
 
-In: one uniform draw per sample. Out: the row of a table that the sample's values are looked up in; a power for each
+In: one uniform draw per sample. Out: the row of a table in which the sample's values are looked up; a power for each
 pixel would cost 12 times as much (3.7 core-milliseconds for 224² on CPU, the table 0.3).
 """
 
@@ -14,7 +14,7 @@ from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike, refuse
 from streamaug.ops.nodes import Arguments, Node
 
-#: How many gammas a range is divided into; rows of the table, of which the values are the columns.
+#: The number of gammas in a range: rows of the table, whose columns are the values.
 STEPS = 256
 
 
@@ -23,8 +23,8 @@ class Gamma(Photometric):
     """Replace each value x by 255·(x/255)^gamma, one gamma an image: above 1 darker, below 1 brighter.
 
     Args:
-        gamma: Range of the exponent, above 0; one number is that number. Uniform, over the middles of 256 equal parts
-            of the range.
+        gamma: Range of the exponent, above 0; one number g means (g, g). Uniform over the middles of 256 equal parts of
+            the range.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -45,7 +45,7 @@ class Gamma(Photometric):
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """`row`: where the sample's gamma begins in the table."""
+        """`row`: the index of the table's row of the sample's gamma."""
         return {"row": (np.floor(draws[:, 0] * STEPS) * 256).astype(np.uint16)}
 
     def build(self, image: Node, arguments: Arguments) -> Node:

@@ -22,7 +22,7 @@ class GaussianBlur(Photometric):
     """Blur; beyond the edge the image is mirrored.
 
     Args:
-        sigma: Range of the standard deviation in pixels, above 0; one number is that number. Uniform.
+        sigma: Range of the standard deviation in pixels, above 0; one number s means (s, s). Uniform.
         probability: Chance that a sample is blurred at all, 0..1.
 
     Raises:

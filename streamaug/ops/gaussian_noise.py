@@ -14,7 +14,7 @@ from streamaug.ops.fields import RangeLike
 from streamaug.ops.nodes import Arguments, Node
 from streamaug.ops.noise_field import GAUSSIAN_CENTER, GAUSSIAN_STD, gaussian_window, window_starts
 
-#: Strong noise, which does not fit a byte, is a multiple of up to this of a number that does.
+#: Strong noise does not fit a byte: it is a number that fits times a factor of at most this.
 _MAX_STEP = 8
 _ZERO = GAUSSIAN_CENTER * _MAX_STEP
 _SUMS = _ZERO + 255 * (_MAX_STEP + 1)
@@ -24,11 +24,11 @@ _SUMS = _ZERO + 255 * (_MAX_STEP + 1)
 class GaussianNoise(Photometric):
     """Add noise to each channel of each pixel.
 
-    The noise is a whole number of gray levels, of even ones above a standard deviation of 32 levels, of fours above 64
-    and of eights above 128; it lies within 4 standard deviations.
+    The noise is a whole number of gray levels, a multiple of 2 above a standard deviation of 32 levels, of 4 above 64
+    and of 8 above 128; it lies within 4 standard deviations.
 
     Args:
-        std: Range of the standard deviation as a fraction of 255, 0..1; one number is that number. Uniform.
+        std: Range of the standard deviation as a fraction of 255, 0..1; one number s means (s, s). Uniform.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:

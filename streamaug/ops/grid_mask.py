@@ -13,11 +13,11 @@ from streamaug.ops.nodes import Arguments, Node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridMask(Photometric):
-    """Black squares in rows and columns, one in each tile, the whole grid shifted at random.
+    """Paint black squares in rows and columns, one in each tile, with the whole grid shifted at random.
 
     Args:
-        ratio: Range of a square's side as a fraction of the tile's, 0..1; one number is that number. Uniform.
-        tile: Range of the tile's side in pixels, whole numbers 1..10,000; one number is that number.
+        ratio: Range of a square's side as a fraction of the tile's, 0..1; one number r means (r, r). Uniform.
+        tile: Range of the tile's side in pixels, whole numbers 1..10,000; one number n means (n, n).
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:

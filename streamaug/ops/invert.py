@@ -9,7 +9,7 @@ from streamaug.ops.nodes import Arguments, Node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invert(Photometric):
-    """Every value becomes 255 minus itself, as by `PIL.ImageOps.invert`.
+    """Replace every value x by 255 − x, as `PIL.ImageOps.invert` does.
 
     Args:
         probability: Chance that a sample is changed at all, 0..1.

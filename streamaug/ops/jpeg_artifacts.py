@@ -17,8 +17,8 @@ class JpegArtifacts(Photometric):
     """Compress and decompress, with halved chroma resolution.
 
     Args:
-        quality: Range of the quality, whole numbers 1..100, both ends included; one number is that number. 100 leaves
-            the image as it is, where a JPEG of that quality would not.
+        quality: Range of the quality, whole numbers 1..100, both ends included; one number q means (q, q). 100 leaves
+            the image unchanged, which a JPEG of that quality would not.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -35,7 +35,7 @@ class JpegArtifacts(Photometric):
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """`quality`; and, where 100 can occur, `compressed`: which samples have less."""
+        """`quality`; and, where 100 can occur, `compressed`: whether a sample has less."""
         quality = fields.whole_between(self.quality, draws[:, 0])
         parameters: Parameters = {"quality": quality.astype(np.int32)}
         if fields.bounds(self.quality)[1] == _UNTOUCHED:

@@ -1,4 +1,4 @@
-"""The whole image in a frame of one size, its aspect ratio kept: what detectors are given.
+"""The whole image in a frame of one size, its aspect ratio kept, as for detectors.
 
 In: nothing random. Out: a resize to whole pixels and a shift by whole pixels, as two parts, so that the resize ends at
 the image's edge and no seam is blended.
@@ -28,7 +28,7 @@ class Letterbox(Bordered, FixedFrame):
         size: The frame afterwards: (height, width) in pixels, or one number for a square.
         interpolation: "bilinear", "bicubic" or "lanczos"; filtered when shrinking.
         apply_orientation: Turn the image as its EXIF orientation says, see docs/operations.md; by default as stored.
-        border, fill: What lies outside the image, see `Bordered`.
+        border, fill: The pixels outside the image, see `Bordered`.
 
     Raises:
         RecipeError: If a value lies outside its bounds.

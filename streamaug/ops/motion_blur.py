@@ -1,8 +1,8 @@
 """Motion blur: the mean of the image along a line.
 
 In: two uniform draws per sample. Out: one `filter` node with the sample's own weights, cut to the line's extent. On CPU
-224² took 0.12 core-milliseconds up to a kernel of 11 × 11 weights, 2.5 above, where the library behind it turns to
-Fourier transforms.
+224² took 0.12 core-milliseconds up to a kernel of 11 × 11 weights, 2.5 above, from where DALI's library uses Fourier
+transforms.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
 from streamaug.ops.nodes import Arguments, Node
 
-#: How many points sample the line; a point counts for the pixel that it lies in.
+#: The number of points that sample the line; a point counts for the pixel in which it lies.
 _POINTS = 256
 
 
@@ -24,7 +24,7 @@ class MotionBlur(Photometric):
     """Blur along a straight line in a random direction; beyond the edge the image is mirrored.
 
     Args:
-        length: Range of the line's length in pixels, 1..100; one number is that number. Uniform. 1 changes nothing.
+        length: Range of the line's length in pixels, 1..100; one number n means (n, n). Uniform. 1 changes nothing.
         probability: Chance that a sample is blurred at all, 0..1.
 
     Raises:

@@ -48,7 +48,7 @@ class Arguments:
         height: The frame's height in pixels.
         width: Its width.
         device: "cpu" or "gpu", where the image is.
-        chosen: Where the operation sees only some samples of the batch: the selections that they passed, outermost
+        chosen: Where the operation sees only some samples of the batch, the selections that they passed, outermost
             first.
     """
 
@@ -70,8 +70,8 @@ class Arguments:
     def uploaded(self, inputs: Collection[str]) -> "Arguments":
         """The same with the parameters `inputs` where the image is.
 
-        On a GPU they go there whole, before any of them are selected: one copy, where the parts of a selection are
-        copied sample by sample, and DALI's host waits for them.
+        On a GPU they go there whole, before any selection, in one copy: the parts of a selection are copied sample by
+        sample, and DALI's host waits for them.
 
         Args:
             inputs: Names, without the number of a step and the dot before them.
@@ -85,7 +85,7 @@ class Arguments:
         """The same integers for every sample that the operation sees, on the image's device.
 
         Args:
-            numbers: As many as `shape` says, or one for all.
+            numbers: As many as `shape` has elements, or one for all.
             shape: The node's shape.
             dtype: A type of DALI's.
             layout: The axes' letters.
@@ -107,12 +107,12 @@ class Arguments:
         return dali_types()
 
     def where(self, selected: Node, image: Node, build: Callable[[Node, "Arguments"], Node]) -> Node:
-        """`build(image, arguments)` for the samples with `selected`, the very same image for the others.
+        """`build(image, arguments)` for the samples with `selected`, the unchanged image for the others.
 
         Args:
             selected: A bool per sample, on the CPU.
             image: The image node.
-            build: Adds nodes; is given the image and the arguments of the selected samples only.
+            build: Adds nodes; gets the image and the arguments of the selected samples only.
         """
         names = list(self.nodes)
 
@@ -135,7 +135,7 @@ def where(
         selected: A bool per sample, on the CPU.
         inputs: Nodes; each branch sees only its own samples of them.
         then: Adds nodes; runs on the selected samples alone, so that the others cost nothing.
-        otherwise: The same for the others; by default it returns the first input as it is.
+        otherwise: The same for the others; by default it returns the first input.
     """
     on, off = zip(*(_split(node, selected) for node in inputs), strict=True)
     return dali_fn()._conditional.merge(then(*on), otherwise(*off), predicate=selected)
@@ -162,6 +162,6 @@ def joined(parts: Sequence[Node], places: Sequence[Node]) -> Node:
 
 
 def _split(node: Node, selected: Node) -> tuple[Node, Node]:
-    """The node's samples with `selected`, and the others: DALI's own `if`, which else rewrites the caller's source."""
+    """The node's samples with `selected`, and the others: DALI's `if`, without rewriting the caller's source."""
     on, off = dali_fn()._conditional.split(node, predicate=selected, _if_stmt=True)
     return on, off

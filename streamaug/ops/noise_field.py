@@ -1,9 +1,9 @@
-"""Fixed fields of random numbers, of which noise operations show each sample a window.
+"""Fixed fields of random numbers, from which noise operations give each sample a window.
 
 In: a node that says where each sample's window starts. Out: a node with that window. A field is a constant of the
-graph, the same in every process and for ever, so that noise is a function of the sample; DALI's own noise operators
-also depend on the batch and the threads, and are slow (`noise.gaussian` 6.67 core-milliseconds for 224² on CPU, a
-window 0.07).
+graph, the same in every process and release, so that noise is a function of the sample; DALI's own noise operators also
+depend on the batch and the threads, and are slow (`noise.gaussian` 6.67 core-milliseconds for 224² on CPU, a window
+0.07).
 """
 
 from functools import lru_cache
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from streamaug.ops.nodes import Arguments, Node
 from streamaug.random import Stream, words
 
-#: In how many ways a window can start. In a batch out of five, two of 256 samples have the same window.
+#: The number of starts of a window. In one batch of five, two of 256 samples have the same window.
 STARTS = 1 << 17
 #: The Gaussian field holds round(GAUSSIAN_CENTER + GAUSSIAN_STD · z), with |z| < 4.
 GAUSSIAN_CENTER, GAUSSIAN_STD = 128, 32
@@ -22,7 +22,7 @@ _TYPES = {1: "UINT8", 2: "UINT16"}
 
 
 def window_starts(draws: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
-    """Where windows start in a field, int32 (B, 1), from uniform numbers (B,)."""
+    """The starts of windows in a field, int32 (B, 1), from uniform numbers (B,)."""
     return (draws * STARTS).astype(np.int32)[:, None]
 
 
@@ -35,7 +35,7 @@ def uniform_field(count: int) -> npt.NDArray[np.uint8]:
 @lru_cache(maxsize=4)
 def gaussian_field(count: int) -> npt.NDArray[np.uint8]:
     """uint8 (≥ count,), normal with `GAUSSIAN_CENTER` and `GAUSSIAN_STD`; the start is the same for every count."""
-    from scipy.special import ndtri  # 0.4 s to import, which only a graph with noise is to pay
+    from scipy.special import ndtri  # 0.4 s to import, which only a graph with noise should pay
 
     normal = ndtri((_raw(-(-count // 4)) + 0.5) / 2.0**32)
     limit = GAUSSIAN_CENTER - 1

@@ -24,9 +24,9 @@ class Pad(Bordered):
     Args:
         size: The frame afterwards: (height, width) in pixels, or one number for a square. An odd pixel goes to the
             bottom and to the right.
-        amount: Pixels to add, whole numbers of at least 0: (top, bottom, left, right), or one for all. Exactly one of
-            `size` and `amount` is given.
-        border, fill: What lies outside the image, see `Bordered`.
+        amount: Pixels to add, whole numbers of at least 0: (top, bottom, left, right), or one for all. Give exactly one
+            of `size` and `amount`.
+        border, fill: The pixels outside the image, see `Bordered`.
 
     Raises:
         RecipeError: If a value lies outside its bounds; by the recipe, if the frame is larger than the size.

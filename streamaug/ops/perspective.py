@@ -1,4 +1,4 @@
-"""A view from elsewhere: the four corners move independently, with a border.
+"""Perspective: the four corners move independently, with a border.
 
 In: eight uniform draws per sample. Out: a 3×3 matrix per sample.
 """
@@ -12,7 +12,7 @@ from streamaug.ops import fields
 from streamaug.ops.base import Color, Draws, Extent
 from streamaug.ops.bordered import Bordered
 
-#: Where the corners are, as fractions of (width, height), and which way is inward.
+#: The corners, as fractions of (width, height), and their directions inward.
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 _INWARD = 1.0 - 2.0 * _CORNERS
 
@@ -23,7 +23,7 @@ class Perspective(Bordered):
 
     Args:
         distortion_scale: How far a corner may move, as a fraction of half the frame's width and height, 0..1.
-        border, fill: What lies outside the image, see `Bordered`.
+        border, fill: The pixels outside the image, see `Bordered`.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -43,7 +43,7 @@ class Perspective(Bordered):
         fields.probability(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
-        """The map that takes the frame's corners to where they were drawn."""
+        """The map that takes the frame's corners to the drawn positions."""
         size = np.stack([width, height], axis=1)[:, None]
         moved = draws.reshape(-1, 4, 2) * _INWARD * (self.distortion_scale / 2.0)
         return homography(_CORNERS * size, (_CORNERS + moved) * size)

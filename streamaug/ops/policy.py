@@ -1,6 +1,6 @@
-"""What learned and random policies share: their sub-operations, as one matrix and a few branches of the graph.
+"""The base of learned and random policies: their sub-operations, as one matrix and a few branches of the graph.
 
-In: from a policy, which sub-operation each sample gets at each step, and how strongly. Out: the steps' shears,
+In: from a policy, the sub-operation of each sample at each step, and its strength. Out: the steps' shears,
 translations and rotations as one matrix per sample, which joins the recipe's other geometry, and the steps' other
 sub-operations, each of which runs only on the samples that chose it. The geometry of all steps comes first.
 """
@@ -41,20 +41,20 @@ class Policy(Bordered, Photometric):
     """The base of policies: subclasses are dataclasses with the fields `border`, `fill` and `probability`.
 
     Attributes:
-        steps: How many sub-operations a sample gets.
+        steps: The number of sub-operations of a sample.
         uses: The sub-operations that can occur.
     """
 
     __slots__ = ()
 
-    #: Sub-operations commute with mirroring, and geometry written later is done before them, as their own is.
+    #: Sub-operations commute with mirroring, and geometry written later is done before them, like their own.
     spatial = False
     inputs = BRANCH_INPUTS
 
     @property
     @abstractmethod
     def steps(self) -> int:
-        """How many sub-operations a sample gets."""
+        """The number of sub-operations of a sample."""
 
     @property
     def uses(self) -> frozenset[int]:
@@ -63,7 +63,7 @@ class Policy(Bordered, Photometric):
 
     @abstractmethod
     def choose(self, draws: Draws, height: Extent, width: Extent) -> Choice:
-        """Which sub-operations, and how strongly.
+        """The sub-operations of each sample, and their strengths.
 
         Args:
             draws: float64 (B, `draws`) in [0, 1).
@@ -89,7 +89,7 @@ class Policy(Bordered, Photometric):
         return total
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """For each step: which samples each branch runs on, and the numbers of the branches."""
+        """For each step: the samples of each branch, and the numbers of the branches."""
         extent = np.full(len(draws), float(height)), np.full(len(draws), float(width))
         chosen = self.choose(draws, *extent)
         parameters: Parameters = {}

@@ -1,4 +1,4 @@
-"""The sub-operations of a policy that change values, as branches of the graph: each runs on the samples that chose it.
+"""The sub-operations of a policy that change values, as branches of the graph for the samples that chose them.
 
 In: for one step of a policy, each sample's sub-operation and amount. Out: the parameters of the branches, and their
 nodes.
@@ -23,7 +23,7 @@ from streamaug.ops.sharpen import kernels
 from streamaug.ops.solarize import solarized
 
 _NEVER, _HALF = 256, 128
-#: Names of the parameters that branches compute with, see `Photometric.inputs`.
+#: Names of the parameters with which branches compute, see `Photometric.inputs`.
 BRANCH_INPUTS = frozenset({"add", "blend", "kernel", "mask", "threshold"})
 
 
@@ -36,7 +36,7 @@ def step_parameters(step: npt.NDArray[np.int64], amount: Values, uses: frozenset
         uses: The sub-operations that can occur.
     """
     parameters: Parameters = {}
-    # Which samples each branch runs on.
+    # The samples of each branch.
     for name, branch in _BRANCHES.items():
         if uses & branch.steps:
             parameters[name] = _contains(branch.steps)[step]
@@ -103,7 +103,7 @@ def _color(image: Node, arguments: Arguments) -> Node:
 
 
 def _contrast(image: Node, arguments: Arguments) -> Node:
-    """About the mean luma of the image, a whole level, as Pillow has it."""
+    """Contrast about the mean luma of the image, rounded to a whole level as Pillow does."""
     fn, types = arguments.fn, arguments.types
     mean = fn.cast(fn.reductions.mean(luma(image, arguments), axes=(0, 1, 2)), dtype=types.UINT8)
     return blended(image, (image & types.Constant(0, types.UINT8)) | mean, arguments)

@@ -1,4 +1,4 @@
-"""The sub-operations of learned and random policies: their names, and tables of how strong each is.
+"""The sub-operations of learned and random policies: their names, and tables of their strengths.
 
 In: the ranges of a policy. Out: numpy tables, from which the policies' files take each sample's amounts.
 """
@@ -12,7 +12,7 @@ Values = npt.NDArray[np.float64]
 
 
 class Step(IntEnum):
-    """Sub-operations, with what their amount means; those before BRIGHTNESS are geometric."""
+    """Sub-operations, with the meaning of their amounts; those before BRIGHTNESS are geometric."""
 
     IDENTITY = 0
     SHEAR_X = 1  # the tangent of the angle
@@ -49,7 +49,7 @@ def amounts_table(
         translate: The last bin's shift, in any unit.
         rotate: The last bin's angle in degrees.
         enhance: The last bin's factor of brightness, colour, contrast and sharpness, less 1.
-        lost_bits: How many bits Posterize clears in the last bin.
+        lost_bits: Bits that Posterize clears in the last bin.
     """
     table = np.zeros((len(Step), bins))
     rising = np.linspace(0.0, 1.0, bins)

@@ -16,7 +16,8 @@ class Posterize(Photometric):
     """Clear the low bits of each value, as `PIL.ImageOps.posterize` does.
 
     Args:
-        bits: Range of how many bits are kept, whole numbers 1..8, both ends included; one number is that number.
+        bits: Range of the number of bits that are kept, whole numbers 1..8, both ends included; one number n means (n,
+            n).
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:

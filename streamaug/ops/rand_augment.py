@@ -21,18 +21,18 @@ _UNIFORM_ABOVE = 100.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandAugment(Policy):
-    """Some sub-operations, each chosen uniformly, all of one strength; their geometry first.
+    """Applies sub-operations that are chosen uniformly, all of the same strength; their geometry comes first.
 
     Args:
-        n: How many, 1..8.
+        n: The number of sub-operations, 1..8.
         magnitude: Their strength: a whole number 0..30, or a number 0..10 where the tables are timm's.
         mstd: Standard deviation of the strength, at least 0: each sub-operation has a strength of its own, normal about
             `magnitude` and clipped to its range. Above 100: uniform between 0 and `magnitude`.
         inc: Whether a higher strength is a stronger change throughout, for timm's tables, in which solarize, posterize
             and the colours else run the other way or through no change.
         tables: "torchvision": fourteen sub-operations, one of which does nothing. "timm": fifteen, each applied with
-            chance 1/2; translations are cut to whole pixels, and the interpolation is bilinear always.
-        border, fill: What lies outside the image, see `Bordered`.
+            chance 1/2; translations are cut to whole pixels, and the interpolation is always bilinear.
+        border, fill: The pixels outside the image, see `Bordered`.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -68,7 +68,7 @@ class RandAugment(Policy):
         """The RandAugment that timm makes of a string such as "rand-m9-n2-mstd0.5-inc1".
 
         Args:
-            config: timm's string; of its parts m, n, mstd and inc are known.
+            config: timm's string, with the parts m, n, mstd and inc.
             fill: Colour of a constant border, see `Bordered`; timm's is the data set's mean, (124, 116, 104).
 
         Raises:
@@ -101,7 +101,7 @@ class RandAugment(Policy):
 
     @property
     def draws(self) -> int:
-        """For each step: which sub-operation, its sign; then its chance (timm), and its strength where that varies."""
+        """For each step: the sub-operation and its sign; its chance (timm), and its strength where that varies."""
         return self.n * (2 + self._timm + (self.mstd > 0))
 
     @property
@@ -125,7 +125,7 @@ class RandAugment(Policy):
         """Strengths, float64 (B, n), from uniform numbers of that shape."""
         if self.mstd > _UNIFORM_ABOVE:
             return self.magnitude * draws
-        from scipy.special import ndtri  # 0.4 s to import, which only such a policy is to pay
+        from scipy.special import ndtri  # 0.4 s to import, which only such a policy should pay
 
         top = timm_steps.TOP_LEVEL if self._timm else _BINS - 1.0
         return np.asarray(np.clip(self.magnitude + self.mstd * ndtri(draws), 0.0, top))

@@ -1,8 +1,8 @@
-"""A random part of the image that holds all of its boxes, resized: the crop for detectors that must lose no object.
+"""A random part of the image with all of its boxes, resized: the crop for detectors that must lose no object.
 
 In: the draws of `RandomResizedCrop`, and the rectangle around each sample's boxes. Out: the matrix that takes the
-window to the frame. The window is that of `RandomResizedCrop`, as high and as wide as the rectangle at least, and its
-place is uniform over those that hold the rectangle.
+window to the frame. The window is that of `RandomResizedCrop`, at least as high and as wide as the rectangle, and its
+position is uniform over those at which it holds the rectangle.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class RandomBoxSafeCrop(RandomResizedCrop):
         ratio: Range of its aspect ratio, width / height; uniform in the logarithm.
         antialias: Filter when shrinking. False is faster: the resize joins the one warp of the recipe.
         interpolation: "bilinear", "bicubic" or "lanczos"; the last two need antialias=True.
-        probability: Chance that a sample is cropped; the others are resized whole.
+        probability: Chance that a sample is cropped; other samples are resized whole.
         apply_orientation: Turn the image as its EXIF orientation says, see docs/operations.md; by default as stored.
 
     Raises:

@@ -1,7 +1,7 @@
 """One of several operations for each sample.
 
-In: two uniform draws per sample, which operation and whether it is applied, and those of the operation. Out: the matrix
-of the chosen operation, and branches of the graph, each of which runs on the samples that chose it.
+In: two uniform draws per sample, for the operation and for whether it is applied, and the operation's own draws. Out:
+the matrix of the chosen operation, and branches of the graph, each of which runs on the samples that chose it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,13 +21,13 @@ from streamaug.ops.nodes import Arguments, Node, with_prefix
 
 @dataclass(frozen=True, slots=True)
 class RandomChoice(Geometric, Photometric):
-    """Apply one of several operations, chosen anew for each sample; it keeps its own probability.
+    """Apply one of several operations, drawn for each sample; the chosen operation keeps its own probability.
 
-    A choice that holds geometry counts as geometry, and is done with that of the recipe.
+    A choice with a geometric operation counts as geometry, and is done with the recipe's other geometry.
 
     Args:
         operations: The operations to choose from. None of them may set or change the frame's size, as crops do.
-        weights: Their chances, in proportion: at least 0, not all 0; None: equal.
+        weights: The operations' chances, in proportion: at least 0, not all 0; None: equal.
         probability: Chance that any of them is applied at all, 0..1.
 
     Raises:
@@ -58,7 +58,7 @@ class RandomChoice(Geometric, Photometric):
 
     @property
     def draws(self) -> int:
-        """Which operation, whether that is applied, and as many as the most demanding one needs."""
+        """The operation, whether it is applied, and as many numbers as the most demanding operation needs."""
         return 2 + max(member.draws for member in self.operations)
 
     @property
@@ -87,7 +87,7 @@ class RandomChoice(Geometric, Photometric):
 
     @property
     def inputs(self) -> frozenset[str]:
-        """Those of its operations: by their number in the choice, and of a policy's steps by their names alone."""
+        """The inputs of its operations: by their number in the choice, and of a policy's steps by their names alone."""
         listed = [(number, name) for number, each in enumerate(self.operations) for name in _inputs(each)]
         return frozenset({f"{number}:{name}" for number, name in listed} | {name for _, name in listed})
 
@@ -95,7 +95,7 @@ class RandomChoice(Geometric, Photometric):
         return tuple(each for member in self._geometric for each in member.alternatives())
 
     def shows(self) -> Border | None:
-        """The border of the first that shows one; a recipe sees to it that all agree."""
+        """The border of the first operation with a border; a recipe checks that all agree."""
         return next((shown for each in self._geometric if (shown := each.shows()) is not None), None)
 
     def exposes(self, draws: Draws) -> Flags:
@@ -113,10 +113,10 @@ class RandomChoice(Geometric, Photometric):
     def _photometric(self) -> list[Photometric]:
         return [member for member in self.operations if isinstance(member, Photometric) and member.changes_values]
 
-    # Its effect on a sample is that of the operation that was chosen for the sample.
+    # The effect on a sample is that of its chosen operation.
 
     def _turns(self, draws: Draws) -> "Iterator[_Turn]":
-        """Each operation, with the samples that chose it and are selected by its own probability."""
+        """Each operation, with the samples that chose it and that its own probability selects."""
         weights = np.ones(len(self.operations)) if self.weights is None else np.asarray(self.weights)
         limits = np.cumsum(weights)
         number = np.searchsorted(limits / limits[-1], draws[:, 0], side="right")
@@ -191,6 +191,6 @@ def _inputs(operation: Operation) -> frozenset[str]:
 
 
 def _changes_frame(operation: Geometric) -> bool:
-    """Whether it says anything of its own about the frame's size."""
+    """Whether the operation overrides a method for the frame's size."""
     kind: Any = type(operation)
     return kind.frame is not Geometric.frame or kind.static_frame is not Geometric.static_frame

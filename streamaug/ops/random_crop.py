@@ -1,4 +1,4 @@
-"""A window of the frame at a random place, the frame padded first: the crop of CIFAR's recipes.
+"""A window of the padded frame at a random position: the crop of CIFAR's recipes.
 
 In: two uniform draws per sample. Out: a shift by whole pixels, so that no pixel is resampled.
 """
@@ -17,12 +17,12 @@ from streamaug.ops.fixed_frame import FixedFrame
 
 @dataclass(frozen=True, slots=True)
 class RandomCrop(Bordered, FixedFrame):
-    """Keep `size` pixels of the frame at a uniform place, after `padding` pixels of border were put around it.
+    """Keep `size` pixels of the frame at a uniform position, after adding `padding` pixels of border around it.
 
     Args:
         size: The frame afterwards: (height, width) in pixels, or one number for a square.
         padding: Pixels of border on all four sides, a whole number.
-        border, fill: What lies outside the image, see `Bordered`.
+        border, fill: The pixels outside the image, see `Bordered`.
 
     Raises:
         RecipeError: If a value lies outside its bounds; by the recipe, if the padded frame may be smaller.
@@ -58,5 +58,5 @@ class RandomCrop(Bordered, FixedFrame):
         return FixedFrame.static_frame(self, frame)
 
     def shows(self) -> Border | None:
-        """None without padding: then the window lies inside the frame, and is cut out by the resize itself."""
+        """None without padding: then the window lies inside the frame, and the resize cuts it out."""
         return Bordered.shows(self) if self.padding else None

@@ -29,7 +29,7 @@ class RandomResizedCrop(FixedFrame):
         ratio: Range of its aspect ratio, width / height; uniform in the logarithm.
         antialias: Filter when shrinking. False is faster: the resize joins the one warp of the recipe.
         interpolation: "bilinear", "bicubic" or "lanczos"; the last two need antialias=True.
-        probability: Chance that a sample is cropped; the others are resized whole.
+        probability: Chance that a sample is cropped; other samples are resized whole.
         apply_orientation: Turn the image as its EXIF orientation says, see docs/operations.md; by default as stored.
 
     Raises:

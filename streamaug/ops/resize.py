@@ -1,4 +1,4 @@
-"""The whole image at one size, whatever its aspect ratio was.
+"""Resizes the whole image to one size, whatever its aspect ratio.
 
 In: nothing random. Out: the matrix that takes the image to the frame.
 """

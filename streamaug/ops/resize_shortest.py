@@ -1,4 +1,4 @@
-"""The image with its shorter side at a given length, its aspect ratio kept: the first half of an evaluation.
+"""Resizes the shorter side to a given length and keeps the aspect ratio: the first half of an evaluation.
 
 In: nothing random. Out: the matrix that takes the image to its frame, whose size differs from sample to sample, so that
 a crop must follow. The arithmetic is that of torchvision's `Resize(int)`.

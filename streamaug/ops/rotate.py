@@ -17,11 +17,11 @@ from streamaug.ops.fields import RangeLike
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotate(Bordered):
-    """Turn the image about its centre; what turns into view is the border.
+    """Turn the image about its centre; border pixels may come into view.
 
     Args:
         degrees: Angle range (low, high), counter-clockwise; one number d means (-d, d). Uniform.
-        border, fill: What lies outside the image, see `Bordered`.
+        border, fill: The pixels outside the image, see `Bordered`.
         probability: Chance that a sample is turned at all, 0..1.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Rotation without a border: turned, and enlarged until nothing from outside the image is in view.
+"""Rotation without a border: the image is turned, and enlarged until no pixel from outside is in view.
 
 In: one uniform draw per sample. Out: a 3×3 matrix per sample. The operation keeps the largest centred rectangle of the
 frame's own aspect ratio, so the output is not distorted.
@@ -36,7 +36,7 @@ class RotateCrop(Geometric):
         fields.probability(self)
 
     def matrix(self, draws: Draws, height: Extent, width: Extent) -> Matrices:
-        """A rotation about the frame's centre, and the enlargement that it takes."""
+        """A rotation about the frame's centre, and the enlargement that hides the border."""
         angle = np.deg2rad(fields.between(self.degrees, draws[:, 0]))
         zoom = inscribed_zoom(width, height, angle)
         return about_center(scaling(zoom, zoom) @ rotation(angle), height, width)

@@ -1,6 +1,6 @@
 """Salt and pepper: some pixels become white, as many black.
 
-In: two uniform draws per sample. Out: a window of a fixed field of 16-bit uniform numbers, one a pixel, against two
+In: two uniform draws per sample. Out: a window of a fixed field of 16-bit uniform numbers, one for each pixel, and two
 thresholds.
 """
 
@@ -19,10 +19,10 @@ _LEVELS = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaltAndPepper(Photometric):
-    """Replace pixels, all channels of each, by white or by black, with equal chances.
+    """Replace whole pixels by white or by black, with equal chances.
 
     Args:
-        amount: Range of the fraction of pixels that are replaced, 0..1; one number is that number. Uniform.
+        amount: Range of the fraction of pixels that are replaced, 0..1; one number a means (a, a). Uniform.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -40,7 +40,7 @@ class SaltAndPepper(Photometric):
         fields.probability(self)
 
     def parameters(self, draws: Draws, height: int, width: int) -> Parameters:
-        """`start` of the window; below `white` a pixel is white, from `black` on it is black."""
+        """`start` of the window; numbers below `white` make white pixels, numbers from `black` on black pixels."""
         half = np.rint(fields.between(self.amount, draws[:, 0]) * _LEVELS / 2).astype(np.int32)
         return {"start": window_starts(draws[:, 1]), "white": half, "black": _LEVELS - half}
 

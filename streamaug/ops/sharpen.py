@@ -13,20 +13,20 @@ from streamaug.ops.base import Draws, Parameters, Photometric
 from streamaug.ops.fields import RangeLike
 from streamaug.ops.nodes import Arguments, Node
 
-#: Pillow's SMOOTH, with which its Sharpness extrapolates.
+#: Pillow's SMOOTH, from which its Sharpness extrapolates.
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharpen(Photometric):
-    """Blend the image with its smoothed self, as `PIL.ImageEnhance.Sharpness` does.
+    """Blend the image with a smoothed copy, as `PIL.ImageEnhance.Sharpness` does.
 
     Values differ from Pillow's, which rounds the smoothed image first, by at most 1 + |1 - factor|; beyond the edge the
-    image is mirrored, where Pillow leaves the outermost pixels as they are.
+    image is mirrored, where Pillow leaves the outermost pixels unchanged.
 
     Args:
-        factor: Range of the share of the image itself, at least 0: 0 is smoothed, 1 as it is, above 1 sharper; one
-            number is that number. Uniform.
+        factor: Range of the share of the image itself, at least 0: 0 smooths, 1 changes nothing, above 1 sharpens; one
+            number f means (f, f). Uniform.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Shot noise: what the random arrival of photons does to a picture.
+"""Shot noise, of the random arrival of photons at a sensor.
 
 In: two uniform draws per sample. Out: the image plus, for each channel of each pixel, a deviation of the variance and
 the shape that the Poisson distribution has at its brightness; from a window of a fixed field, two tables and one sum.
@@ -16,21 +16,21 @@ from streamaug.ops.fields import RangeLike
 from streamaug.ops.nodes import Arguments, Node
 from streamaug.ops.noise_field import GAUSSIAN_CENTER, GAUSSIAN_STD, gaussian_window, window_starts
 
-#: The shape of the distribution is tabulated in steps of 1/8 photon; beyond 255 steps it is that of 32 photons. The
-#: step at or below a mean is used, since with a higher one no photon at all would be less than black.
+#: The shape of the distribution is tabulated in steps of 1/8 photon; beyond 255 steps it is that of 32 photons. A mean
+#: takes the step at or below it, since with a higher step a value without any photon would lie below black.
 _STEPS_PER_PHOTON = 8.0
 _ROUND_DOWN = -0.5 / 255.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShotNoise(Photometric):
-    """Replace each value by the light that a sensor would count there.
+    """Replace each value by the count of photons at a sensor.
 
     Mean and variance are those of the Poisson distribution, but for clipping at white. The shape is that of a mean
-    number of photons less than 1/8 lower, and above 32 photons that of 32 (skewness 0.18).
+    number of photons lower by less than 1/8, and above 32 photons that of 32 (skewness 0.18).
 
     Args:
-        scale: Range of the mean number of photons at white, 1..1,000,000; one number is that number. Uniform.
+        scale: Range of the mean number of photons at white, 1..1,000,000; one number n means (n, n). Uniform.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:
@@ -77,7 +77,7 @@ def standard_deviates() -> npt.NDArray[np.float64]:
 
     Each number stands for a cell of equal quantiles; its deviate is the mean of the Poisson quantiles in the cell.
     """
-    from scipy.special import ndtr, pdtr  # 0.4 s to import, which only a graph with noise is to pay
+    from scipy.special import ndtr, pdtr  # 0.4 s to import, which only a graph with noise should pay
 
     means = np.arange(256) / _STEPS_PER_PHOTON
     means[0] = 0.125 / _STEPS_PER_PHOTON

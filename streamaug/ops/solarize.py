@@ -12,10 +12,10 @@ from streamaug.ops.nodes import Arguments, Node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solarize(Photometric):
-    """Values from the threshold on become 255 minus themselves, as by `PIL.ImageOps.solarize`.
+    """Replace values x from the threshold on by 255 − x, as `PIL.ImageOps.solarize` does.
 
     Args:
-        threshold: Range of the threshold in gray levels, 0..256; one number is that number. Uniform. 0 inverts all
+        threshold: Range of the threshold in gray levels, 0..256; one number t means (t, t). Uniform. 0 inverts all
             values, 256 none.
         probability: Chance that a sample is changed at all, 0..1.
 

@@ -1,6 +1,6 @@
-"""The sub-policies of AutoAugment, as torchvision's version has them (Cubuk et al., 2019, arXiv 1805.09501).
+"""The sub-policies of AutoAugment in torchvision's version (Cubuk et al., 2019, arXiv 1805.09501).
 
-Tables alone: for each data set 25 pairs of sub-operations, each with its chance and its strength (0 for one without).
+Only tables: for each data set 25 pairs of sub-operations, each with its chance and its strength (0 if it has none).
 """
 
 from streamaug.ops.policy_steps import Step

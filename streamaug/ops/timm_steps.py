@@ -1,6 +1,6 @@
-"""The sub-operations of timm's RandAugment, and how strong each is at a level of 0..10.
+"""The sub-operations of timm's RandAugment, and their strengths at levels 0..10.
 
-In: which sub-operation and which level. Out: amounts as `Step` has them. The formulas are those of timm 1.0's
+In: sub-operations and levels. Out: amounts of `Step`. The formulas are those of timm 1.0's
 `timm/data/auto_augment.py`, `_RAND_TRANSFORMS` and `_RAND_INCREASING_TRANSFORMS`.
 """
 

@@ -15,10 +15,10 @@ _TABLE = amounts_table(_BINS, shear=0.99, translate=32.0, rotate=135.0, enhance=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrivialAugmentWide(Policy):
-    """One of fourteen sub-operations, of a strength that is uniform over 31 steps.
+    """Applies one of fourteen sub-operations, with a strength that is uniform over 31 steps.
 
     Args:
-        border, fill: What lies outside the image, see `Bordered`.
+        border, fill: The pixels outside the image, see `Bordered`.
         probability: Chance that a sample is changed at all, 0..1.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which sample stands at which position of an epoch, as arithmetic; one order a file.
+"""Which sample stands at which position of an epoch, as arithmetic; each file has one order.
 
 base, ordering (the contracts) → shuffled (one dataset) | mixture (several, with weights) | balanced (every class
 equally often) → repeated (each sample several times in a row)

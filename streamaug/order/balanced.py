@@ -2,7 +2,7 @@
 
 In: the class of each sample. Out: an order. Every K consecutive positions hold each of the K classes once, in a
 shuffled order; within a class the samples follow each other in a permutation of their own, which runs on from epoch to
-epoch, so that all samples of a class are seen equally often. Elastic and resumable alike.
+epoch, so that all samples of a class are seen equally often. It resumes on any number of ranks, as every order does.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ class BalancedOrder(Order):
 
     Args:
         labels: The class of each sample, int64 (N,).
-        options: As of `SampleOrder`; here lanes only share the samples among ranks, the window is the samples fetched
-            ahead together, over all lanes, and tail fills the last global batch ("pad") or leaves it out ("drop").
+        options: As of `SampleOrder`. Here lanes only divide the samples among ranks, the window counts the samples that
+            all lanes fetch together, and tail fills the last global batch ("pad") or leaves it out ("drop").
 
     Attributes:
         num_samples: N.
@@ -77,7 +77,7 @@ class BalancedOrder(Order):
         return out
 
     def lane_runs(self, epoch: int, lane: int, start: int, stop: int) -> Iterator[tuple[Int64Array, Int64Array]]:
-        """A lane's slots [start, stop) and their samples, as many together as the window gives a lane."""
+        """A lane's slots [start, stop) and their samples, in pieces of as many slots as the window gives a lane."""
         together = max(1, self.window // self.lanes)
         while start < stop:
             end = min(stop, (start // together + 1) * together)
@@ -95,7 +95,7 @@ class BalancedOrder(Order):
         return self._shuffled(self.seed, epoch, -1, number, self.num_classes)
 
     def _nth(self, chosen: int, turn: int) -> int:
-        """The sample that a class gives at its turn, counted over all epochs."""
+        """The n-th sample of a class, counted over all epochs."""
         members = self._members[chosen]
         cycle, nth = divmod(turn, len(members))
         return int(members[self._shuffled(self.seed + 1, cycle, chosen, 0, len(members))[nth]])
@@ -114,7 +114,7 @@ class BalancedOrder(Order):
 
 
 class Balanced(Ordering):
-    """Every class equally often. What `ShardSet.balance_classes` makes.
+    """The ordering of `ShardSet.balance_classes`: every class equally often.
 
     Args:
         labels: The class of each sample, int64 (N,).

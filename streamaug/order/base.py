@@ -1,6 +1,6 @@
-"""The contract of an order, the arithmetic of positions, and the options that a reader's user decides.
+"""The contract of an order, the arithmetic of positions, and the options that a reader's user chooses.
 
-In: the options. Out: what a reader asks of an order. What makes one for a dataset stands in `ordering`.
+In: the options. Out: the methods by which a reader uses an order. `ordering` makes an order for a dataset.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ import numpy.typing as npt
 Int64Array = npt.NDArray[np.int64]
 Tail = Literal["drop", "pad"]
 
-#: Samples a lane and run when no window is given: some 28 MB of ImageNet, what object stores serve best.
+#: Samples of a run when no window is given: some 28 MB of ImageNet, a size that object stores serve well.
 RUN_LENGTH = 256
 
 
@@ -63,7 +63,7 @@ class OrderOptions:
 
 
 def _whole(field: str, value: SupportsIndex) -> int:
-    """The value as a plain integer; a number of numpy's will do, a bool or a fraction will not."""
+    """The value as a plain integer; numpy's integers are accepted, a bool or a fraction is not."""
     try:
         if not isinstance(value, bool):
             return index(value)
@@ -76,10 +76,10 @@ class Order(ABC):
     """Which sample stands at which position of every epoch.
 
     A subclass is pure: an epoch's order depends on its arguments, the seed and the epoch alone, so that every rank
-    computes the same one by itself. It is asked from several threads.
+    computes the same order by itself. Several threads call it.
 
     Args:
-        options: What the reader's user decided.
+        options: The options of the reader's user.
         num_samples: N, all samples of the dataset; their ids are 0 to N − 1.
         num_positions: Positions of one epoch.
 
@@ -111,7 +111,7 @@ class Order(ABC):
         return {"lanes": self.lanes, "window": self.window, "shuffle": self.shuffle, "tail": self.tail, **sticky}
 
     def so_far(self, epoch: int, position: int) -> Mapping[str, str]:
-        """What a state saved at a place must agree with besides, where an order depends on earlier epochs."""
+        """A further field of a state saved at (epoch, position), where an order depends on earlier epochs."""
         del epoch, position
         return {}
 
@@ -148,10 +148,10 @@ class Order(ABC):
 
     @abstractmethod
     def run_samples(self, epoch: int, position: int) -> Int64Array:
-        """All samples of the run that holds a position, int64 (m,): its nearest kin, where a stand-in comes from."""
+        """All samples of the run that holds a position, int64 (m,): the first candidates for a stand-in."""
 
     def neighbourhood(self, epoch: int, position: int) -> Int64Array:
-        """The samples of `run_samples` and those around the run, int64 (m,), where an order knows any."""
+        """The samples of `run_samples`, and those around the run where an order has any, int64 (m,)."""
         return self.run_samples(epoch, position)
 
     def dataset_range(self, epoch: int, position: int) -> range:
@@ -163,7 +163,7 @@ class Order(ABC):
         """The positions as int64 (M,).
 
         Raises:
-            IndexError: If one is negative, or past the end of an order that drops its tail.
+            IndexError: If a position is negative, or past the end of an order that drops its tail.
         """
         checked = np.asarray(positions, np.int64)
         past = self.tail == "drop" and checked.size > 0 and int(checked.max()) >= self.num_positions
@@ -176,7 +176,7 @@ class Order(ABC):
 
 
 def default_lanes(num_samples: int, most: int) -> int:
-    """The lanes of a reader that was given none: 96, or the most that leave 4 samples a lane of a small set.
+    """The default lanes of a reader: 96, or the most that leave 4 samples a lane of a small set.
 
     Ranks in numbers of 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 and 96 then read lanes of their own.
 
@@ -188,5 +188,5 @@ def default_lanes(num_samples: int, most: int) -> int:
 
 
 def default_window(lanes: int) -> int:
-    """The window of a reader that was given none: 8,192 samples in all, and at least 64 a lane."""
+    """The default window of a reader: 8,192 samples in all, and at least 64 a lane."""
     return max(8192, 64 * lanes)

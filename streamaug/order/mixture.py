@@ -1,8 +1,8 @@
-"""The order of a mixture of datasets: which of them a position takes from, and which of its samples.
+"""The order of a mixture of datasets: the dataset that a position takes from, and the sample of it.
 
 In: the shards' sizes of each dataset, and weights. Out: an order. Every lane of an epoch takes a fixed number of
 samples from each dataset, in a shuffled pattern; each dataset's own order runs on from epoch to epoch, so that all its
-samples are seen equally often, however small its weight. Elastic and resumable alike.
+samples are seen equally often, however small its weight. It resumes on any number of ranks.
 """
 
 import hashlib
@@ -29,19 +29,19 @@ class MixtureOrder(Order):
 
     Args:
         shard_sizes: For each dataset, the samples of each of its shards.
-        weights: For each dataset, its share of every epoch, > 0; they need not sum to 1. Or a function of the epoch
-            that gives it, ≥ 0; it is asked for all epochs up to the present one.
-        options: As of `SampleOrder`; no dataset may have fewer samples than there are lanes, the window is that of all
-            datasets together, and tail fills the last global batch ("pad") or leaves it out ("drop").
+        weights: For each dataset, its share of every epoch, > 0; they need not sum to 1. Or a function from the epoch
+            to the share, ≥ 0, which is called for all epochs up to the present one.
+        options: As of `SampleOrder`; no dataset may have fewer samples than there are lanes, the window counts the
+            samples of all datasets together, and tail fills the last global batch ("pad") or leaves it out ("drop").
         slots: Slots of a lane in an epoch; None: ⌊N/L⌋.
 
     Attributes:
-        num_samples: Of all datasets; ids count through the datasets in the order given.
+        num_samples: N, samples of all datasets; ids count through the datasets in the order given.
         num_positions: Positions of one epoch, L·slots.
 
     Raises:
         ValueError: If a weight is not positive, too small for one sample a lane and epoch, or a dataset has fewer
-            samples than there are lanes. A function's weights may be too small in some epochs: they round to nothing.
+            samples than there are lanes. A function's weights may be too small in some epochs: they round to no slot.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class MixtureOrder(Order):
         self._weights = Weights(weights)
         if len(weights) != len(shard_sizes):
             raise ValueError(
-                f"weights: must be one for each of the {len(shard_sizes)} datasets, got {len(weights)}. Give each one."
+                f"weights: each of {len(shard_sizes)} datasets must have a weight, got {len(weights)}. Give all."
             )
-        # Runs are as long in all epochs, so a window cannot follow weights that vary.
+        # Runs have the same length in all epochs, so a window cannot follow weights that vary.
         shares = np.full(len(weights), 1 / len(weights)) if self._weights.vary else self._weights.shares(0)
         counts = [int(np.sum(sizes)) for sizes in shard_sizes]
         self._slots = sum(counts) // options.lanes if slots is None else slots
@@ -93,7 +93,7 @@ class MixtureOrder(Order):
         return f"MixtureOrder({self.num_samples} samples, weights {shown}, seed={self.seed}, lanes={self.lanes})"
 
     def so_far(self, epoch: int, position: int) -> Mapping[str, str]:
-        """Where weights vary, a hash of the slots that the datasets had until a place: they decide what follows."""
+        """Where weights vary, a hash of the slots that the datasets had so far, which decide the rest."""
         if not self._weights.vary:
             return {}
         return {"weights": self._quotas.digest(epoch + (position > 0))}
@@ -155,7 +155,7 @@ class MixtureOrder(Order):
     def _member_runs(
         self, epoch: int, lane: int, i: int, start: int, stop: int
     ) -> Iterator[tuple[Int64Array, Int64Array]]:
-        """The runs of dataset i that slots [start, stop) of one cycle take, consecutive in the dataset's own order."""
+        """The runs of dataset i in slots [start, stop) of one cycle, consecutive in the dataset's own order."""
         member, pattern = self._members[i], self._pattern(epoch, lane)
         earlier = int(self._quotas.before(epoch)[i])
         cycle = start // self._slots * self._slots
@@ -168,7 +168,7 @@ class MixtureOrder(Order):
                 rank += len(ids)
 
     def _taken(self, epoch: int, positions: Int64Array) -> tuple[Int64Array, Int64Array]:
-        """For each position the dataset and the slot in that dataset's own endless order, int64 (M,) each."""
+        """The dataset of each position, and the slot in that dataset's own endless order, int64 (M,) each."""
         lanes, slots = np.mod(positions, self.lanes), np.mod(positions // self.lanes, self._slots)
         which, ranks = np.zeros_like(positions), np.zeros_like(positions)
         for lane in np.unique(lanes).tolist():
@@ -186,18 +186,18 @@ class MixtureOrder(Order):
 
 
 class Mixture(Ordering):
-    """Several datasets, each with its share of every epoch. What `ShardSet.mix` makes.
+    """The ordering of `ShardSet.mix`: several datasets, each with its share of every epoch.
 
     Args:
         shard_sizes: For each dataset, int64 (Sᵢ,), the samples of each of its shards.
-        weights: For each dataset, its share, > 0, or a function of the epoch that gives it; they need not sum to 1.
-        fingerprints: For each dataset, that of its shards.
+        weights: For each dataset, its share, > 0, or a function from the epoch to it; they need not sum to 1.
+        fingerprints: For each dataset, the fingerprint of its shards.
 
     Attributes:
         weights: The weights, checked.
 
     Raises:
-        ValueError: If a weight is no positive number, or a function gives none for epoch 0.
+        ValueError: If a weight is no positive number, or a function returns no weight for epoch 0.
     """
 
     def __init__(
@@ -208,17 +208,17 @@ class Mixture(Ordering):
 
     def order(self, shard_sizes: Int64Array, options: OrderOptions) -> MixtureOrder:
         """The order that reads the mixture."""
-        del shard_sizes  # of all datasets one after the other; their borders are known here
+        del shard_sizes  # of all datasets one after the other; this class has their borders
         return MixtureOrder(self._shard_sizes, self.weights.weights, options)
 
     def repeated(self, shard_sizes: Int64Array, options: OrderOptions, repeats: int) -> RepeatedOrder:
-        """The order in which samples come several times: each epoch has the shares, of fewer samples."""
+        """The order in which samples come several times: each epoch keeps the shares, with fewer samples."""
         slots = int(shard_sizes.sum()) // options.lanes
         order = MixtureOrder(self._shard_sizes, self.weights.weights, options, slots=-(-slots // repeats))
         return RepeatedOrder(order, repeats, slots * options.lanes)
 
     def most_lanes(self, shard_sizes: Int64Array) -> int:
-        """As many as the smallest dataset has samples, and as leave each dataset a sample a lane and epoch."""
+        """The most lanes that leave each dataset a sample for each lane, in total and in each epoch."""
         smallest = min(int(sizes.sum()) for sizes in self._shard_sizes)
         if self.weights.vary:
             return max(1, smallest)
@@ -228,7 +228,7 @@ class Mixture(Ordering):
     def fingerprint(self, dataset: str) -> str:
         """SHA-256 (hex) over the datasets' fingerprints and shares: weights of 1 and 3 are those of 2 and 6.
 
-        Of shares that vary it has nothing: a state has a hash of those until then, see `MixtureOrder.so_far`.
+        It does not cover shares that vary: a state has a hash of the slots so far, see `MixtureOrder.so_far`.
         """
         del dataset
         shares = [None] * len(self._fingerprints) if self.weights.vary else self.weights.shares(0).tolist()

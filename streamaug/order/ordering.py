@@ -1,7 +1,7 @@
-"""The contract of an ordering: what makes an `Order` for a dataset.
+"""The contract of an ordering, which makes an `Order` for a dataset.
 
-In: the options that a reader is given, and the dataset's counts. Out: the order, and what a saved state must agree
-with. A new order is one file with a class of each kind; `ShardSet.ordered_by` takes the `Ordering`.
+In: the reader's options, and the dataset's counts. Out: the order, and the fingerprint of a saved state. A new order is
+a file with an `Order` and an `Ordering`; `ShardSet.ordered_by` takes the `Ordering`.
 """
 
 from abc import ABC, abstractmethod
@@ -11,28 +11,28 @@ from streamaug.order.repeated import RepeatedOrder
 
 
 class Ordering(ABC):
-    """How the samples of a dataset are ordered: part of a `ShardSet`, before the reader's options are known.
+    """Makes the order of a dataset's samples: part of a `ShardSet`, which does not have the reader's options yet.
 
     A subclass is small and can be pickled. `ShardSet.ordered_by(ordering)` gives a dataset that a `ShardReader` reads
     in its order, on any number of ranks and from any saved state.
 
     Attributes:
-        is_plain: Whether the order is the one that every set has when it is opened; only a set of that order can be
-            mixed or balanced, which would undo another.
+        is_plain: Whether the order is that of a set as it is opened; only such a set can be mixed or balanced, which
+            would undo another order.
     """
 
     is_plain = False
 
     @abstractmethod
     def order(self, shard_sizes: Int64Array, options: OrderOptions) -> Order:
-        """The order that a reader takes the samples in.
+        """The order in which a reader takes the samples.
 
         Args:
             shard_sizes: int64 (S,), the samples of each shard as listed.
-            options: What the reader's user decided.
+            options: The options of the reader's user.
 
         Raises:
-            ValueError: If the ordering cannot do what the options say; names the option.
+            ValueError: If the ordering does not support an option; names it.
         """
 
     def repeated(self, shard_sizes: Int64Array, options: OrderOptions, repeats: int) -> Order:
@@ -50,17 +50,17 @@ class Ordering(ABC):
 
     @abstractmethod
     def fingerprint(self, dataset: str) -> str:
-        """The fingerprint that must be equal in a saved state: of the dataset, and of all else that decides the order.
+        """The fingerprint that must be equal in a saved state: of the dataset and of all values that decide the order.
 
         Args:
             dataset: The fingerprint of the shards as listed.
 
         Returns:
-            The dataset's fingerprint itself, where nothing else decides; else a hash of it and of all that does.
+            The dataset's fingerprint itself, where no other value decides; else a hash of it and of these values.
         """
 
     def most_lanes(self, shard_sizes: Int64Array) -> int:
-        """The most lanes that the order can have: what a reader keeps to that was given no number of them.
+        """The most lanes that the order can have, which bound a reader's default.
 
         Args:
             shard_sizes: int64 (S,), the samples of each shard as listed.

@@ -1,4 +1,4 @@
-"""The pattern of a mixture: which dataset each slot of a lane takes from, in the order of Philox keys.
+"""The pattern of a mixture: the dataset of each slot of a lane, in the order of Philox keys.
 
 In: how many slots each dataset has. Out: the dataset of a slot, and the slots of a dataset. A lane of a large mixture
 has millions of slots, and an epoch has all lanes, so a pattern takes one to four bytes a slot.
@@ -12,11 +12,11 @@ import numpy.typing as npt
 from streamaug.order.base import Int64Array
 from streamaug.random import Stream, keys
 
-_KEYS_AT_ONCE = 8192  # Philox four times as fast as in one piece: what it computes with stays in the cache
+_KEYS_AT_ONCE = 8192  # Philox four times as fast as in one piece, because its operands stay in the cache
 
 
 class Pattern:
-    """Which dataset each slot of a lane takes from: the quota of each, shuffled.
+    """The dataset of each slot of a lane: the quotas, shuffled.
 
     Args:
         quotas: For each dataset, its slots; all slots of the lane together.
@@ -39,7 +39,7 @@ class Pattern:
         self._before[:, 1:] = np.cumsum(counts.T, axis=1)
 
     def taken(self, slots: Int64Array) -> tuple[Int64Array, Int64Array]:
-        """For each slot its dataset, and how many earlier slots took from the same one; int64 (M,) each."""
+        """The dataset of each slot, and how many earlier slots took from the same dataset; int64 (M,) each."""
         which = self._which[slots].astype(np.int64)
         blocks = slots // self._block
         ranks = self._before[which, blocks]
@@ -63,7 +63,7 @@ class Pattern:
         return begin + own[rank - int(before[first]) :][:count]
 
     def _ranks_inside(self, number: int) -> Int64Array:
-        """For each slot of a block, how many earlier ones of the block took from the same dataset."""
+        """For each slot of a block, how many earlier slots of the block took from the same dataset."""
         inside = self._which[number * self._block : (number + 1) * self._block]
         order = np.argsort(inside, kind="stable")
         firsts = np.searchsorted(inside[order], np.arange(len(self._before)))
@@ -82,9 +82,9 @@ def _keys(seed: int, epoch: int, first: int, count: int) -> npt.NDArray[np.uint6
 
 
 def by_key(keys: npt.NDArray[np.uint64], labels: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.unsignedinteger]:
-    """The labels in the order of their keys, those of equal keys as given: `labels[argsort(keys)]`, in 0.6 of the time.
+    """The labels in the order of their keys, stable: `labels[argsort(keys)]`, in 0.6 of the time.
 
-    The labels are sorted along in the keys' low bits; where that could decide the order, it is done the long way.
+    The keys' low bits carry the labels through the sort; where these bits could decide the order, argsort does it.
     """
     low = np.uint64((1 << int(labels.max(initial=0)).bit_length()) - 1)
     joined = (keys & ~low) | labels

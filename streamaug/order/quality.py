@@ -11,7 +11,7 @@ from streamaug.order.base import Int64Array, Order
 def quality(
     order: Order, starts: Int64Array, global_batch: int, steps: int, epoch: int, *, most: int = 64
 ) -> dict[str, float]:
-    """How an epoch's global batches are mixed, beside a full shuffle of all samples.
+    """Measures how well an epoch's global batches are mixed, beside a full shuffle of all samples.
 
     Args:
         order: The order.
@@ -19,12 +19,12 @@ def quality(
         global_batch: G.
         steps: Steps of the epoch.
         epoch: The epoch.
-        most: Steps to look at, at most; they lie evenly in the epoch.
+        most: Steps to measure, at most; they lie evenly in the epoch.
 
     Returns:
         `shards`: different shards in a global batch of G samples, on average over the steps; `shards_full`: of a full
         shuffle, Σₛ 1 − (1 − nₛ/N)ᴳ. `neighbours`: the share of a batch's samples whose successor in the shard is in
-        the batch too; `neighbours_full`: G/N. `drift`: the correlation of a step with the mean place of its samples as
+        the batch too; `neighbours_full`: G/N. `drift`: the correlation of a step with the mean number of its samples as
         listed; a full shuffle has 0.
     """
     chosen = np.unique(np.linspace(0, steps - 1, min(most, steps)).astype(np.int64))

@@ -1,7 +1,7 @@
 """Repeated augmentation: another order, in which each sample comes several times in a row of its lane.
 
 In: an order, and how many copies of each sample. Out: an order with the same number of positions. The copies of a
-sample are consecutive slots of one lane, so a reader fetches its bytes once. Pure, as the order is that it repeats.
+sample are consecutive slots of one lane, so a reader fetches its bytes once. Pure, like the order that it repeats.
 
 Hoffer et al., "Augment your batch: improving generalization through instance repetition", CVPR 2020.
 """
@@ -13,22 +13,22 @@ import numpy.typing as npt
 
 from streamaug.order.base import Int64Array, Order
 
-#: A copy's number stands above the 48 bits of a sample id where random numbers are keyed.
+#: In the ids by which random numbers are drawn, the copy's number stands above the 48 bits of the sample id.
 MOST_REPEATS = 1 << 15
 
 
 class RepeatedOrder(Order):
     """Slot s of a lane holds copy s mod r of a sample: a slot of the order that is repeated, taken r times.
 
-    An epoch takes one r-th of a lane's samples, and r epochs together take each once: epoch e is part e mod r of epoch
-    e div r of the order that is repeated. Where r does not divide the slots of a lane, the last sample of an epoch has
+    An epoch takes one r-th of a lane's samples, and r epochs together take each sample once: epoch e is part e mod r of
+    epoch e div r of the repeated order. Where r does not divide the slots of a lane, the last sample of an epoch has
     fewer copies, and may come in the next epoch again.
 
     Args:
-        order: What is repeated; shuffled.
+        order: The order to repeat; shuffled.
         repeats: r, copies of each sample, at least 2.
-        num_positions: Positions of an epoch, where an epoch takes all samples of an epoch of `order`, which is shorter.
-            None: those of `order`, of which r epochs make one.
+        num_positions: Positions of an epoch that takes all samples of a (shorter) epoch of `order`. None: those of
+            `order`, where r epochs together take all samples.
 
     Raises:
         ValueError: If the order is not shuffled, or r is no integer from 2 to the number of slots of a lane.
@@ -58,11 +58,11 @@ class RepeatedOrder(Order):
 
     @property
     def parameters(self) -> dict[str, int | bool | str]:
-        """Those of the order that is repeated, and how often."""
+        """The parameters of the repeated order, and `repeats`."""
         return {**self._order.parameters, "repeats": self.repeats}
 
     def so_far(self, epoch: int, position: int) -> Mapping[str, str]:
-        """That of the order that is repeated."""
+        """`so_far` of the repeated order."""
         return self._order.so_far(epoch // self._parts, position + epoch % self._parts)
 
     def sample_ids(self, epoch: int, positions: Int64Array) -> Int64Array:
@@ -74,13 +74,13 @@ class RepeatedOrder(Order):
         return self._order.sample_ids(epoch // self._parts, self._repeated(epoch, self.checked(positions)))
 
     def is_padding(self, epoch: int, positions: Int64Array) -> npt.NDArray[np.bool_]:
-        """Which positions only fill up: those past the end, and those that repeat padding; bool (M,)."""
+        """Which positions are padding: those past the end, and copies of padding; bool (M,)."""
         past: npt.NDArray[np.bool_] = super().is_padding(epoch, positions)
         filled = self._order.is_padding(epoch // self._parts, self._repeated(epoch, np.asarray(positions, np.int64)))
         return past | filled
 
     def lane_runs(self, epoch: int, lane: int, start: int, stop: int) -> Iterator[tuple[Int64Array, Int64Array]]:
-        """The runs of the order that is repeated, each slot as often as it is taken; see `Order.lane_runs`."""
+        """The runs of the repeated order, each slot as often as it is taken; see `Order.lane_runs`."""
         length = int(self._slots(np.array([lane]))[0])
         begin = epoch % self._parts * length // self._parts
         while start < stop:
@@ -110,7 +110,7 @@ class RepeatedOrder(Order):
         return int(self._repeated(epoch, self.checked(np.array([position], np.int64)))[0])
 
     def _repeated(self, epoch: int, positions: Int64Array) -> Int64Array:
-        """The position of the order that is repeated, in its epoch, for each position."""
+        """For each position, the position in the epoch of the repeated order."""
         lanes = np.mod(positions, self.lanes)
         lengths = self._slots(lanes)
         begins = epoch % self._parts * lengths // self._parts

@@ -1,7 +1,7 @@
 """The order of an epoch as arithmetic: which sample stands at which global position.
 
-In: the shards' sizes, a seed, an epoch, positions. Out: sample ids. Pure: no state is kept but tables that could be
-computed again, so any position of any epoch costs the same, and every rank computes the same order by itself.
+In: the shards' sizes, a seed, an epoch, positions. Out: sample ids. Pure: it keeps no state but tables that it could
+compute again, so any position of any epoch costs the same, and every rank computes the same order by itself.
 
     shards, permuted and rotated  →  the tape of N samples
     the tape, cut into L parts    →  lanes; position p lies in lane p mod L at slot p div L
@@ -29,7 +29,7 @@ class SampleOrder(Order):
         lanes: L, independent streams through the tape. Choose a multiple of every number of ranks in use.
         window: Samples in the whole shuffle window, L runs together; None: 256 a lane.
         shuffle: False is the identity order: position p is sample p.
-        tail: "drop" leaves out what does not fill every lane, "pad" repeats from each lane's start.
+        tail: "drop" leaves out samples that do not fill every lane, "pad" repeats from each lane's start.
         sticky_lanes: True deals the shards to the lanes once for a seed, not anew each epoch, so that a lane holds the
             same samples in every epoch, in another order.
 
@@ -66,7 +66,7 @@ class SampleOrder(Order):
             )
         full = total // lanes if tail == "drop" else -(-total // lanes)
         super().__init__(options, num_samples=total, num_positions=full * lanes if shuffle else total)
-        # The shards as listed, and the tape of an epoch, which is made when the reader first needs a position of it.
+        # The shards as listed, and the tape of an epoch, which is made when a position of the epoch is first needed.
         bounds = (np.arange(lanes + 1, dtype=object) * total // lanes).astype(np.int64)  # l·N may pass 2⁶³
         self._sizes = sizes
         self._dealer = DealtOnce(sizes, bounds, self.seed) if sticky_lanes else DealtAnew(sizes, self.seed)
@@ -100,7 +100,7 @@ class SampleOrder(Order):
         checked = self.checked(positions)
         if not self.shuffle:
             return checked % self.num_samples
-        # Each run that any of the positions lies in is permuted once.
+        # Each run that holds a position is permuted once.
         lanes, slots = self._lane_slots(checked)
         starts, stops = self.run_bounds(lanes, slots)
         runs, inverse = np.unique(self._lane_starts[lanes] + starts, return_inverse=True)
@@ -137,7 +137,7 @@ class SampleOrder(Order):
     def lane_runs(self, epoch: int, lane: int, start: int, stop: int) -> Iterator[tuple[Int64Array, Int64Array]]:
         """A lane's slots [start, stop), run by run, as (slots, sample ids), int64 (m,) each; past its end it wraps.
 
-        The samples of an item lie in one contiguous part of the tape, so it is worth fetching them together.
+        The samples of a run lie in a contiguous part of the tape, so it is worth fetching them together.
         """
         length = self.lane_length(lane)
         slot = start
@@ -155,7 +155,7 @@ class SampleOrder(Order):
         return self._around(epoch, position, margin=0)
 
     def neighbourhood(self, epoch: int, position: int) -> Int64Array:
-        """The samples of the run, and 256 more on either side, as far as the lane goes."""
+        """The samples of the run, and 256 more on either side within the lane."""
         return self._around(epoch, position, margin=RUN_LENGTH)
 
     def _around(self, epoch: int, position: int, *, margin: int) -> Int64Array:
@@ -192,7 +192,7 @@ class SampleOrder(Order):
 
 
 class Shuffled(Ordering):
-    """The plain ordering, that of every set as it is opened: shards and runs are shuffled, or nothing is."""
+    """The plain ordering of a set as it is opened: it shuffles shards and runs, or nothing."""
 
     is_plain = True
 
@@ -209,9 +209,9 @@ class Shuffled(Ordering):
         )
 
     def fingerprint(self, dataset: str) -> str:
-        """The dataset's: the shards as listed decide alone."""
+        """The dataset's own: only the shards as listed decide."""
         return dataset
 
     def describe(self, dataset: str) -> str:
-        """That of the dataset."""
+        """The dataset's repr."""
         return dataset

@@ -1,7 +1,7 @@
 """The tape of an epoch: all samples in a row, from which the lanes are cut.
 
-In: the shards' sizes, a seed, an epoch. Out: the sample at any index of the tape. A tape is made of pieces, each of
-consecutive samples of one shard, and of parts, each of which is turned by itself.
+In: the shards' sizes, a seed, an epoch. Out: the sample at any index of the tape. A tape is made of pieces, which are
+consecutive samples of a shard, and is divided into parts, which are rotated by themselves.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ class Tape:
         firsts: int64 (P,), the first sample of each piece, in the order of the tape.
         lengths: int64 (P,), the samples of each piece.
         bounds: int64 (Q + 1,), where each part begins, and the end of the last.
-        turns: int64 (Q,), by how many samples each part is turned, each less than the part's length.
+        turns: int64 (Q,), the rotation of each part in samples, less than the part's length.
     """
 
     def __init__(self, firsts: Int64Array, lengths: Int64Array, bounds: Int64Array, turns: Int64Array) -> None:
@@ -35,7 +35,7 @@ class Tape:
 
 
 class DealtAnew:
-    """Tapes on which each epoch puts the shards into another order, so that lanes hold other shards in each.
+    """Tapes on which each epoch permutes the shards anew, so that lanes hold other shards in each epoch.
 
     Args:
         sizes: int64 (S,), the samples of each shard.
@@ -53,10 +53,10 @@ class DealtAnew:
 
 
 class DealtOnce:
-    """Tapes on which a lane holds the same samples in every epoch: what lies in it is put into another order.
+    """Tapes on which a lane holds the same samples in every epoch, in another order.
 
-    The shards are dealt to the lanes in an order that the seed decides. A shard that lies across the border of two
-    lanes is two pieces from then on. Each epoch permutes the pieces of a lane, and turns the lane.
+    The seed decides in which order the shards are dealt to the lanes. A shard that lies across the border of two lanes
+    is split into two pieces. Each epoch permutes the pieces of a lane, and rotates the lane.
 
     Args:
         sizes: int64 (S,), the samples of each shard.
@@ -87,6 +87,6 @@ def _keys(seed: int, epoch: int, count: int, stream: Stream) -> "np.typing.NDArr
 
 
 def _turns(seed: int, epoch: int, bounds: Int64Array) -> Int64Array:
-    """A turn for each part, uniform over its samples, int64 (Q,)."""
+    """A rotation of each part, uniform over its samples, int64 (Q,)."""
     drawn = uniform(seed, epoch, np.arange(len(bounds) - 1), stream=Stream.TAPE_ROTATION, n=1)[:, 0]
     return (drawn * np.diff(bounds)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The weights of a mixture: numbers, or functions of the epoch; and the slots of a lane that they come to.
+"""The weights of a mixture: numbers, or functions of the epoch; and the slots of a lane for them.
 
 In: a weight for each dataset. Out: shares, and whole numbers of slots, epoch by epoch. Pure where the functions are.
 """
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from streamaug.order.base import Int64Array
 
-#: A dataset's share of an epoch: a number, or a pure function of the epoch's number that gives one.
+#: A dataset's share of an epoch: a number, or a pure function from the epoch's number to it.
 Weight = float | Callable[[int], float]
 
 
@@ -24,14 +24,14 @@ class Weights:
     """Weights, checked.
 
     Args:
-        weights: For each dataset a positive number, or a function that gives a number of at least 0 for each epoch.
+        weights: For each dataset a positive number, or a function from the epoch to a number of at least 0.
 
     Attributes:
         weights: As given.
-        vary: Whether one of them is a function.
+        vary: Whether a weight is a function.
 
     Raises:
-        ValueError: If the list is empty, a number is not positive, or a function gives no weight for epoch 0.
+        ValueError: If the list is empty, a number is not positive, or a function returns no weight for epoch 0.
     """
 
     def __init__(self, weights: Sequence[Weight]) -> None:
@@ -41,7 +41,7 @@ class Weights:
             if not callable(weight) and not (_is_number(weight) and 0 < weight <= sys.float_info.max):
                 raise ValueError(
                     f"weights: each must be a positive number, got {weight!r} for dataset {i}. "
-                    "Leave out what gets none."
+                    "Leave out a dataset without a weight."
                 )
         self._constant = None if self.vary else self._shares(0)
         self.shares(0)
@@ -50,12 +50,12 @@ class Weights:
         """The weights of an epoch as shares of their sum, float64 (D,).
 
         Raises:
-            ValueError: If a function gives no weight for it; names the epoch.
+            ValueError: If a function returns no weight for it; names the epoch.
         """
         return self._shares(epoch) if self._constant is None else self._constant
 
     def share(self, number: int) -> Weight:
-        """A dataset's share, for a mixture of which this one is a part."""
+        """A dataset's share, for a mixture that contains this mixture."""
         return _Share(self, number) if self.vary else float(self.shares(0)[number])
 
     def names(self) -> list[str]:
@@ -80,7 +80,7 @@ def value_at(weight: Weight, epoch: int) -> float:
     """A weight in an epoch.
 
     Raises:
-        ValueError: If a function gives no number of at least 0; names the epoch.
+        ValueError: If a function returns no number of at least 0; names the epoch.
     """
     if not callable(weight):
         return weight
@@ -120,7 +120,7 @@ def _joined(operation: Callable[[Any, Any], Any], first: Weight, second: Weight)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Joined:
-    """Two weights, one of them a function, and what is done with them."""
+    """Two weights, at least one of them a function, joined by an operation."""
 
     operation: Callable[[Any, Any], Any]
     first: Weight
@@ -161,7 +161,7 @@ class Quotas:
     def __init__(self, weights: Weights, slots: int) -> None:
         self._weights, self._slots = weights, slots
         self._constant = None if weights.vary else _apportion(weights.shares(0), slots)
-        # What an epoch has, and what all before it had together, for the epochs up to the last that was asked for.
+        # For each epoch up to the last that was asked for: its slots, and the slots of all epochs before it.
         self._epochs: list[list[int]] = []
         self._totals = [np.zeros(len(weights.weights), np.int64)]
 
@@ -177,7 +177,7 @@ class Quotas:
         return self._epochs[epoch]
 
     def before(self, epoch: int) -> Int64Array:
-        """The slots that each dataset had in all earlier epochs together, int64 (D,).
+        """The slots of each dataset in all earlier epochs together, int64 (D,).
 
         Raises:
             ValueError: As `Weights.shares`, of any of those epochs.
@@ -188,12 +188,12 @@ class Quotas:
         return self._totals[epoch]
 
     def digest(self, epochs: int) -> str:
-        """A hash of the slots of so many epochs, the first ones."""
+        """A hash of the slots of the first epochs."""
         quotas = [self.of(epoch) for epoch in range(epochs)]
         return hashlib.sha256(json.dumps(quotas).encode()).hexdigest()[:16]
 
     def _know(self, epoch: int) -> None:
-        """Count up to an epoch; several threads may, for they all come to the same."""
+        """Count up to an epoch; several threads may do so, since all get the same result."""
         epochs, totals = list(self._epochs), list(self._totals)
         while len(epochs) <= epoch:
             epochs.append(_apportion(self._weights.shares(len(epochs)), self._slots))

@@ -1,7 +1,7 @@
 """From positions to bytes: which samples this rank needs, where they lie, fetching them ahead, and rows of a batch.
 
-schedule (what, when) → pieces (which bytes) → prefetch (ahead, as read_ahead says) → reading (of a pass, and of what
-the next begins with) → batch_reader (batches, in order)
+schedule (which samples, when) → pieces (which bytes) → prefetch (ahead, as read_ahead says) → reading (of a pass, and
+of the beginning of the next) → batch_reader (batches, in order)
 """
 
 from streamaug.reader.batch_reader import BatchReader

@@ -1,7 +1,7 @@
 """The engine below `ShardReader`: a pass over an epoch as encoded batches, this rank's rows of each global batch.
 
 In: a catalogue, an order, a share, a pass. Out: `EncodedBatch`es whose images are views into fetched ranges, not
-copies. Threads live as long as the pass, and as what it has asked for on behalf of the next one.
+copies. Threads live as long as the pass, and as the requests that it has sent for the next pass.
 """
 
 import warnings
@@ -30,8 +30,8 @@ class BatchReader:
         catalogue: The dataset's shards.
         order: The order of its samples.
         share: This rank's share of it.
-        replace: What to do with rows that cannot be used; it is shown every batch, and told what is wrong here.
-        reads_ahead: Whether a pass, from the second on, reads what the next one begins with.
+        replace: Replaces rows that cannot be used; it gets every batch, and the problems found in it here.
+        reads_ahead: Whether a pass, from the second on, reads the beginning of the next.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class BatchReader:
 
         Args:
             epoch_pass: The pass.
-            counts: Is told what reading costs; what is read ahead for the next pass costs this one.
+            counts: Counts the reading; reading ahead for the next pass counts here.
         """
         share, last = self._share, epoch_pass.num_batches - 1
         reading = self._reading_of(epoch_pass)
@@ -62,7 +62,7 @@ class BatchReader:
                 start = epoch_pass.start + number * share.global_batch
                 batch, problems = self._assemble(epoch_pass.epoch, start, reading)
                 counts.queue_depth, counts.prefetch_fill = reading.depth, reading.fill
-                # Not in the first half: what begins a pass is in a hurry.
+                # Not in the first half: the requests at the start of a pass are urgent.
                 if self._reads_ahead and self._comes_again and 2 * number >= last:
                     reading.ask_for_next()
                     if number == last and (following := reading.hand_over()) is not None:
@@ -73,8 +73,8 @@ class BatchReader:
             counts.queue_depth, counts.prefetch_fill = 0, 0.0
 
     def _reading_of(self, epoch_pass: EpochPass) -> Reading:
-        """The reading of a pass: the one that the pass before has begun, where there is one, else its own."""
-        # An earlier pass that delivered anything makes this the second, and another one likely.
+        """The reading of a pass: the reading that the pass before has begun, else a new one."""
+        # An earlier pass that delivered a batch makes this the second, and a further pass likely.
         if self._pass is not None and self._pass is not epoch_pass and self._pass.delivered:
             self._comes_again = True
         self._pass = epoch_pass
@@ -86,21 +86,21 @@ class BatchReader:
         return ahead[0]
 
     def keep_ahead(self, epoch: int, position: int) -> None:
-        """Drop what was read ahead unless the next pass begins there."""
+        """Drop the bytes that were read ahead, unless the next pass begins there."""
         if self._next is not None:
             following = self._next[0].epoch_pass
             if (following.epoch, following.start) != (epoch, position):
                 self.drop_ahead()
 
     def drop_ahead(self, of: EpochPass | None = None) -> None:
-        """Drop what was read ahead, and end its threads; only what a certain pass has read ahead, if it is given."""
+        """Drop the bytes that were read ahead (by a certain pass only, if it is given), and end their threads."""
         ahead = self._next
         if ahead is not None and of in (None, ahead[1]):
             self._next = None
             ahead[0].close()
 
     def _warn_of_window(self, read_ahead: ReadAhead) -> None:
-        """Say once that whole runs do not fit the memory limit, and which window does."""
+        """Warn once that whole runs do not fit the memory limit, and say which window does."""
         if self._warned or read_ahead.piece_limit is None or not self._order.shuffle:
             return
         self._warned = True
@@ -121,7 +121,7 @@ class BatchReader:
         ids, keys = [0] * size, [""] * size
         problems: dict[int, Problem] = {}
         stop = start + share.global_batch
-        # Each piece gives the samples that it holds of this batch: few, often a single one, of each of many pieces.
+        # A piece holds few samples of this batch, often one, and there are many pieces.
         for held in reading.take(stop):
             piece = held.piece
             last = bisect_left(piece.positions, stop, piece.taken)
@@ -134,7 +134,7 @@ class BatchReader:
                         problems[row] = missing(self._catalogue.components[number])
                         continue
                     data = held.part(part)[begins[nth] : ends[nth]]
-                    # A few bytes of a label must not keep the range alive that they came in.
+                    # A few bytes of a label must not keep their whole range alive.
                     columns[number][row] = data if number == 0 else bytes(data)
                     if checksums[nth] >= 0 and crc32c(data) != checksums[nth]:
                         problems[row] = mismatch(self._names[number])

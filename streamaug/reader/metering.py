@@ -1,4 +1,4 @@
-"""How long each stage of a pass took, and what it counted: measured around `run`, so that no stage measures itself.
+"""The time and the counts of each stage of a pass: measured around `run`, so that no stage measures itself.
 
 In: the batches of each stage, as the stage behind it takes them. Out: a `Meter` for each stage. A stage's own time is
 the time in its `next()` without that in the `next()` of the stages before it, in the same thread. Nothing here keeps a
@@ -19,7 +19,7 @@ _NUMBERS = itertools.count(1)
 
 
 class Counts(Protocol):
-    """What a stage counts besides batches and time."""
+    """Counts of a stage besides batches and time."""
 
     def as_dict(self) -> Mapping[str, float]:
         """The numbers by name; the names are always the same."""
@@ -28,11 +28,11 @@ class Counts(Protocol):
         """Seconds of the stage's own time for which its thread waited for something outside of the chain."""
 
     def blocked(self) -> tuple[str, int | None] | None:
-        """What the stage waits for at this moment, and the thread that is late; None where it is at work itself."""
+        """The cause of the stage's wait at this moment, and the thread that is late; None while it works itself."""
 
 
 class MeteredStage(Protocol):
-    """What is asked of a stage."""
+    """The attributes of a stage that a meter uses."""
 
     def _new_counts(self) -> Counts | None:
         """Counts that begin at 0, for one pass."""
@@ -43,11 +43,11 @@ class Meter:
 
     Attributes:
         name: The stage's class.
-        batches: Batches that it gave.
+        batches: Batches that it delivered.
         total_ns: Nanoseconds in its `next()`.
-        inner_ns: Those of them in the `next()` of other stages.
-        origin: Of the last batch; None where it has none.
-        counts: What else it counts; None: nothing.
+        inner_ns: Nanoseconds of these in the `next()` of other stages.
+        origin: The origin of the last batch; None where the batch has none.
+        counts: Its further counts; None: it has none.
     """
 
     __slots__ = ("_stage", "batches", "counts", "inner_ns", "name", "origin", "total_ns")
@@ -65,7 +65,7 @@ class Meter:
         return self._stage()
 
 
-#: Marks a range in a profiler's picture: what to call at its begin, with its name, and at its end.
+#: Marks a range for a profiler: a function to call at its begin, with its name, and one to call at its end.
 Ranges = tuple[Callable[[str], object], Callable[[], object]]
 
 
@@ -75,11 +75,11 @@ class PassMeter:
     Attributes:
         number: Of the pass in this process, from 1.
         inside: By thread: the meter of the innermost stage whose `next()` it is in.
-        asked_ns: When the batch was asked for that is not there yet; 0: none is awaited.
-        asked_by: The thread that did.
+        asked_ns: When the loop asked for the batch that is not ready yet; 0: it waits for none.
+        asked_by: The thread that asked.
         waited_ns: Nanoseconds for which batches were waited for.
         begun_ns: When the pass began; 0 before.
-        last_ns: When the last batch was there, or the pass over.
+        last_ns: When the last batch was ready, or the pass over.
         ranges: How stages are marked for a profiler; None: not at all.
     """
 
@@ -91,19 +91,19 @@ class PassMeter:
         self._meters: dict[int, Meter] = {}
 
     def ask(self) -> None:
-        """A batch is asked for."""
+        """Note that a batch is asked for."""
         self.asked_by = get_ident()
         self.asked_ns = time.perf_counter_ns()
 
     def answer(self) -> None:
-        """The batch is there, or never comes."""
+        """Note that the batch is ready, or never comes."""
         if self.asked_ns:
             self.last_ns = time.perf_counter_ns()
             self.waited_ns += self.last_ns - self.asked_ns
             self.asked_ns = 0
 
     def begin(self) -> None:
-        """The pass begins; what was waited for already belongs to it."""
+        """Note that the pass begins; the wait until now belongs to it."""
         self.last_ns = time.perf_counter_ns()
         self.begun_ns = self.last_ns - self.waited_ns
 
@@ -113,14 +113,14 @@ class PassMeter:
         return meter if meter is not None and meter.stage is stage else None
 
     def add(self, stage: MeteredStage) -> Meter | None:
-        """A meter for a stage; None if it has one, since its `run` calls that of its base class."""
+        """A meter for a stage; None if it has one already, since its `run` calls that of its base class."""
         if self.of(stage) is not None:
             return None
         meter = self._meters[id(stage)] = Meter(stage)
         return meter
 
     def counts_of(self, stage: object) -> Any:
-        """What a stage counts besides, as its `_new_counts` made it; None without a meter."""
+        """The further counts of a stage, as its `_new_counts` made them; None without a meter."""
         meter = self.of(stage)
         return None if meter is None else meter.counts
 
@@ -179,15 +179,15 @@ def metered(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 class ReaderCounts:
-    """What a reader counts in one pass.
+    """The counts of a reader in one pass.
 
     Args:
         bad: Gives how many different bad samples were met, and how many rows were replaced, so far.
 
     Attributes:
-        read: What reading cost.
+        read: The counts of reading.
         queue_depth: Ranges and indexes that were asked for and had not come when the last batch was made.
-        prefetch_fill: Bytes held and on their way then, as a share of `StorageOptions.memory_limit`.
+        prefetch_fill: Bytes held and under way then, as a share of `StorageOptions.memory_limit`.
     """
 
     def __init__(self, bad: Callable[[], tuple[int, int]] = lambda: (0, 0)) -> None:

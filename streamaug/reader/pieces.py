@@ -1,7 +1,7 @@
 """Where wanted samples lie: byte ranges to fetch, and the bytes of each row in them.
 
 In: a `Want` and the indexes of its shards. Out: a `Piece`, whose parts are ranges of about a given size, cut where
-samples end, and merged where the bytes between two wanted samples are fewer than a request is worth. Pure.
+samples end, and merged where reading the bytes between two wanted samples costs less than another request. Pure.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from streamaug.shards.catalogue import shards_of
 from streamaug.shards.index import ShardIndex
 
 MERGE_GAP = 256 << 10  # bytes that a request costs less to read than to skip
-FOREIGN_GAP = 4 << 10  # the same where another rank reads the bytes between: headers and padding, no image
+FOREIGN_GAP = 4 << 10  # where another rank reads the bytes between: headers and padding, but no image
 _SHARD_STRIDE = 1 << 42  # more than a shard has bytes
 
 
@@ -34,10 +34,10 @@ class Spans(NamedTuple):
     """Where the m samples of a piece have a component.
 
     Attributes:
-        part: The numbers of the parts, -1 where the sample lacks it.
+        part: The numbers of the parts, -1 where the sample lacks the component.
         begin: Its first byte in the part.
         end: One past its last byte.
-        checksum: CRC-32C, -1 where no companion has one.
+        checksum: CRC-32C, -1 where the shard has no checksums.
     """
 
     part: list[int]
@@ -52,10 +52,10 @@ class Piece:
 
     Attributes:
         want: Positions and samples, m of each.
-        positions: The same positions, ascending, as plain numbers: batches take a few at a time.
+        positions: The positions, ascending, as plain numbers: batches take a few at a time.
         sample_ids: The samples, likewise.
         keys: m keys.
-        spans: For each of C components, where the samples have it.
+        spans: For each of C components its bytes in the parts.
         parts: The ranges.
         needed: The first position that needs each part.
         num_bytes: The bytes of all parts together.
@@ -87,13 +87,13 @@ def locate(
     Args:
         want: The samples.
         starts: int64 (S + 1,), the first sample of each shard.
-        indexes: Those of all the want's shards.
-        may_read_gaps: Whether a part may hold what lies between two wanted samples.
+        indexes: The indexes of all shards of the want.
+        may_read_gaps: Whether a part may hold the bytes between two wanted samples.
         part_bytes: A part is larger by less than a sample.
-        single_fetch_before: Samples of earlier positions are parts of their own, so that nobody waits for what lies
+        single_fetch_before: Samples of earlier positions are parts of their own, so that no batch waits for the bytes
             around them.
     """
-    # Copies of a sample are located once, and needed where the first of them stands.
+    # Copies of a sample are located once, and needed at the position of the first copy.
     samples, firsts, sample_of = np.unique(want.sample_ids, return_index=True, return_inverse=True)
     positions = want.positions[firsts]
     shards = shards_of(starts, samples)
@@ -116,7 +116,7 @@ def locate(
     # Ranges that cover the samples, and the first position that needs each.
     apart = positions < single_fetch_before
     parts, part = _ranges(shards, offsets, sizes, apart, MERGE_GAP if may_read_gaps else FOREIGN_GAP, part_bytes)
-    needed = np.full(len(parts) + 1, np.iinfo(np.int64).max)  # the last one is for what no part holds
+    needed = np.full(len(parts) + 1, np.iinfo(np.int64).max)  # the last span is for components that no part holds
     np.minimum.at(needed, part, positions[:, None])
     # Where in its range each component begins and ends.
     begin = offsets - np.array([covering.start for covering in parts] + [0], np.int64)[part]
@@ -158,7 +158,7 @@ def _ranges(
     cut = address - before > gap
     cut |= other & (apart[rows] | np.concatenate([[False], apart[rows[:-1]]]))
     cut[0] = True
-    # Cut what is longer than a part: within a stretch, a sample belongs to the part in which it begins.
+    # Cut stretches that are longer than a part: a sample belongs to the part in which it begins.
     position = np.arange(len(rows))
     stretch = address[np.maximum.accumulate(np.where(cut, position, 0))]
     begins = np.maximum.accumulate(np.where(other | cut, position, 0))

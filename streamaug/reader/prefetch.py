@@ -3,8 +3,8 @@
 In: wants in the order of first need. Out: pieces whose bytes have arrived, when a batch needs them. Parts are fetched
 in the order in which positions need them, so that the next batch never waits behind a later one; a batch waits for the
 parts that hold its own samples, not for whole pieces. Bytes count against the memory limit from the request until the
-last sample of their piece is delivered. Where a batch needs a piece now that does not fit, the prefetcher cuts the
-piece to what does, one sample at the least: never a deadlock.
+last sample of their piece is delivered. Where a batch needs a piece now and it does not fit, the prefetcher cuts the
+piece to the samples that fit, at least one, so there is no deadlock.
 """
 
 import heapq
@@ -43,7 +43,7 @@ class Held:
 
 @dataclass(slots=True)
 class Memory:
-    """Bytes that are held, in flight and undelivered, and the most that were."""
+    """The bytes held, in flight and undelivered, and their maximum so far."""
 
     held: int = 0
     peak: int = 0
@@ -62,7 +62,7 @@ class IndexCache:
         self._futures: dict[int, Future[ShardIndex]] = {}
 
     def request(self, numbers: list[int]) -> None:
-        """Begin to load what is not there; what was used longest ago goes first when there are too many."""
+        """Begin to load the missing indexes; where there are too many, drop the least recently used."""
         for number in numbers:
             future = self._futures.pop(number, None)
             if future is None:
@@ -72,7 +72,7 @@ class IndexCache:
             del self._futures[next(iter(self._futures))]
 
     def ready(self, numbers: list[int]) -> bool:
-        """Whether all of them are loaded; one that failed is not: its error is for the batch that needs it."""
+        """Whether all of them are loaded; a failed one is not, since its error is for the batch that needs it."""
         futures = [self._futures.get(number) for number in numbers]
         return all(future is not None and future.done() and future.exception() is None for future in futures)
 
@@ -87,12 +87,12 @@ class Prefetcher:
 
     Args:
         catalogue: Where samples lie.
-        fetcher: Who fetches; closed by the caller.
-        upcoming: What will be needed, by first need.
+        fetcher: Fetches the bytes; the caller closes it.
+        upcoming: The wants, by first need.
         read_ahead: How far to ask ahead, and how much to hold.
 
     Attributes:
-        memory: What it holds, together with the one that it follows.
+        memory: The bytes that it holds, together with the prefetcher that it follows.
     """
 
     def __init__(self, catalogue: Catalogue, fetcher: Fetcher, upcoming: Iterator[Want], read_ahead: ReadAhead) -> None:
@@ -107,18 +107,18 @@ class Prefetcher:
         self._warned = False
 
     def followed_by(self, upcoming: Iterator[Want], read_ahead: ReadAhead) -> "Prefetcher":
-        """A prefetcher of what will be needed afterwards, with the same threads, indexes and memory."""
+        """A prefetcher of the wants that come afterwards, with the same threads, indexes and memory."""
         following = Prefetcher(self._catalogue, self._fetcher, upcoming, read_ahead)
         following._indexes, following.memory = self._indexes, self.memory
         return following
 
     @property
     def all_asked(self) -> bool:
-        """Whether everything that will be needed was asked for."""
+        """Whether everything was asked for."""
         return self._next_want is None and not self._planned and self._waiting is None
 
     def take(self, stop: int) -> list[Held]:
-        """Every piece that holds a position below `stop`; earlier ones that are used up are gone."""
+        """Every piece that holds a position below `stop`; drops earlier pieces that are used up."""
         used = [held for held in self._asked if held.piece.taken == len(held.piece.keys)]
         if used:
             self.memory.hold(-sum(held.piece.num_bytes for held in used))
@@ -127,7 +127,7 @@ class Prefetcher:
         return [held for held in self._asked if held.piece.positions[held.piece.taken] < stop]
 
     def ask_ahead(self, stop: int) -> None:
-        """Ask for what is needed below `stop`, and ahead of it for what there is room and an index for."""
+        """Ask for the samples needed below `stop`, and beyond it for those that have room and an index."""
         self._plan(stop + self._read_ahead.positions)
         already = len(self._asked)
         while self._ask(stop):
@@ -145,7 +145,7 @@ class Prefetcher:
         return self.memory.held / self._read_ahead.memory_limit
 
     def _plan(self, horizon: int) -> None:
-        """Queue what is needed before the horizon, and begin to load its indexes."""
+        """Queue the wants before the horizon, and begin to load their indexes."""
         while self._next_want is not None and self._next_want.first < horizon:
             self._push(self._next_want)
             self._next_want = next(self._upcoming, None)
@@ -159,7 +159,7 @@ class Prefetcher:
         return numbers
 
     def _ask(self, stop: int) -> bool:
-        """Ask for the next piece, if it may be; True when there may be another."""
+        """Ask for the next piece, if it may be fetched; True if another may follow."""
         # The piece that found no room before, else the next one that is planned.
         piece = self._waiting
         if piece is None:
@@ -195,7 +195,7 @@ class Prefetcher:
             held.futures = [futures[number, k] for k in range(len(held.piece.parts))]
 
     def _fit(self, want: Want, indexes: dict[int, ShardIndex], bound: int | None) -> Piece:
-        """As many of the wanted samples as the bound allows, one at the least, with its copies; the rest is planned."""
+        """As many of the wanted samples as the bound allows, at least one with its copies; plans the rest."""
         count, least = len(want.positions), want.whole(1)
         piece = self._located(want, indexes)
         while bound is not None and piece.num_bytes > bound and count > least:
@@ -216,13 +216,13 @@ class Prefetcher:
         )
 
     def _squeeze(self, piece: Piece, room: int) -> Piece:
-        """The piece is needed now and too large: as much of it as fits, one sample at the least."""
+        """As much as fits of a piece that is needed now and too large, at least one sample."""
         indexes = self._indexes.get(self._shard_numbers(piece.want))
         smaller = self._fit(piece.want, indexes, room)
         if smaller.num_bytes > room and not self._warned:
             self._warned = True
             warnings.warn(
-                "memory_limit: must hold the samples of one batch and what is under way, got "
+                "memory_limit: must hold the samples of a batch and requests under way, got "
                 f"{self._read_ahead.memory_limit} bytes, so it is exceeded. Give StorageOptions a larger memory_limit, "
                 "or the reader a smaller batch_size.",
                 stacklevel=2,

@@ -10,9 +10,9 @@ from streamaug.reader.schedule import Share
 from streamaug.shards.catalogue import Catalogue
 
 #: Bytes of a request. Files: memory that the allocator uses again is far cheaper than fresh memory (docs/design.md,
-#: "Reader"). Stores: what they serve best.
+#: "Reader"). Stores: the size that they serve best.
 _FILE_PART, _STORE_PART = 2 << 20, 8 << 20
-#: Threads that read files: disks want few, object stores as many as the options allow.
+#: Threads that read files: disks serve few best, object stores as many as the options allow.
 _FILE_THREADS = 4
 
 
@@ -25,10 +25,10 @@ class ReadAhead:
         piece_limit: Bytes of a piece at most, where whole runs do not fit the memory limit; None: no bound.
         positions: Positions to ask ahead of the batch under way.
         lanes: Lanes that this rank reads; as many indexes are in use at a time, and as many soon.
-        may_read_gaps: Whether a request may read what lies between two wanted samples: no other rank reads it.
+        may_read_gaps: Whether a request may read the bytes between two wanted samples, since no other rank reads them.
         part_bytes: Bytes of a request; it is larger by less than a sample.
         single_fetch_before: Samples of earlier positions are fetched one by one, so that the first batch does not wait
-            for what lies around its samples.
+            for the bytes around its samples.
         threads: Requests in flight at once.
     """
 
@@ -43,7 +43,7 @@ class ReadAhead:
 
 
 def plan_ahead(catalogue: Catalogue, order: Order, share: Share, start: int, *, waited_for: bool = True) -> ReadAhead:
-    """The policy of a pass that begins at a position; `waited_for`: its first batch is, as soon as it is asked for."""
+    """The policy of a pass that begins at a position; `waited_for`: whether the loop waits for its first batch."""
     options, is_local = catalogue.storage.options, catalogue.is_local
     memory_limit = int(options.memory_limit)
     runs = RunsHeld.of(catalogue, order, share)
@@ -67,7 +67,7 @@ def plan_ahead(catalogue: Catalogue, order: Order, share: Share, start: int, *, 
 
 @dataclass(frozen=True, slots=True)
 class RunsHeld:
-    """The bytes that a rank holds of a shuffled order: the runs of all its lanes, whole, and one more on its way.
+    """The bytes that a rank holds of a shuffled order: the whole runs of all its lanes, and one more under way.
 
     Attributes:
         lanes: Lanes that the rank reads.
@@ -81,7 +81,7 @@ class RunsHeld:
 
     @classmethod
     def of(cls, catalogue: Catalogue, order: Order, share: Share) -> "RunsHeld":
-        """That of a rank's share of an order."""
+        """The runs of a rank's share of an order."""
         run = min(order.window // order.lanes, -(-order.num_samples // order.lanes))
         return cls(len(share.lanes(order)), run, max(1.0, catalogue.num_bytes / order.num_samples))
 

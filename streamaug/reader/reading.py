@@ -1,8 +1,8 @@
-"""The fetching of one pass: its threads, its prefetcher, and, towards its end, what the pass after it begins with.
+"""The fetching of one pass: its threads, its prefetcher, and, towards its end, the beginning of the next pass.
 
-In: a dataset, an order, a share, and the place of a pass. Out: pieces in the order of need. A pass that is told to read
-ahead asks, once everything of its own is asked for, for what the next pass would ask for before its first batch: by
-the same threads, within the same memory limit, and never before its own. `BatchReader` decides whether that is kept.
+In: a dataset, an order, a share, and the start of a pass. Out: pieces in the order of need. A pass that is told to read
+ahead sends, behind all requests of its own, those that the next pass would send before its first batch: by the same
+threads and within the same memory limit. `BatchReader` decides whether their bytes are kept.
 """
 
 import weakref
@@ -18,18 +18,18 @@ from streamaug.storage.fetcher import Fetcher
 
 
 class Reading:
-    """What is asked for on behalf of a pass. Dropped without a close, it ends its threads too.
+    """The requests of a pass. Dropped without a close, it ends its threads too.
 
     Args:
         catalogue: The dataset's shards.
         order: The order of its samples.
         share: This rank's share of it.
         epoch_pass: The pass.
-        before: The pass before it, whose threads and memory limit it shares until they are handed over; None: it has
-            its own.
+        before: The reading of the pass before, whose threads and memory limit it shares until they are handed over;
+            None: it has its own.
 
     Attributes:
-        epoch_pass: The pass; what comes after another one has a stand-in of its own for it.
+        epoch_pass: The pass; the reading ahead of another pass has a provisional one.
         read_ahead: How far, how large and how eagerly it reads.
     """
 
@@ -59,12 +59,12 @@ class Reading:
 
     @property
     def peak_bytes(self) -> int:
-        """The most bytes that were held so far, with those for the next pass."""
+        """The most bytes held so far, those for the next pass included."""
         return self._prefetcher.memory.peak
 
     @property
     def counts(self) -> ReadCounts:
-        """What reading cost so far."""
+        """The counts of reading so far."""
         return self._fetcher.counts
 
     @property
@@ -78,7 +78,7 @@ class Reading:
         return self._prefetcher.fill
 
     def ask_for_next(self) -> None:
-        """Ask for what the next epoch begins with, as far as there is room and all of this pass is asked for."""
+        """Ask for the beginning of the next epoch, as far as there is room, once all of this pass is asked for."""
         if self._next is None and self._prefetcher.all_asked and not self._is_last:
             share = self._share
             following = EpochPass(self.epoch_pass.epoch + 1, 0, share.num_batches(self._order), share.global_batch)
@@ -90,9 +90,9 @@ class Reading:
             self._next._prefetcher.ask_ahead(0)
 
     def hand_over(self) -> "Reading | None":
-        """After the last batch: what was asked for on behalf of the next pass, if anything.
+        """After the last batch: the reading of the next pass, if it was begun.
 
-        The threads are the next one's from then on. They end when nothing is left to fetch.
+        The threads belong to the next pass from then on. They end when nothing is left to fetch.
         """
         following, self._next = self._next, None
         if following is None or self._close is None:
@@ -104,17 +104,17 @@ class Reading:
         return following
 
     def begin(self) -> None:
-        """Go on as the pass under way, after it was handed over."""
+        """Go on as the reading of the pass under way, after it was handed over."""
         self._fetcher.allow_extra(self._extra_bytes)
         self._fetcher.count_anew()
 
     def close(self) -> None:
-        """End the threads, unless they were handed over; forget what the next pass begins with."""
+        """End the threads, unless they were handed over; forget the beginning of the next pass."""
         self._next = None
         if self._close is not None:
             self._close()
 
     @property
     def _extra_bytes(self) -> int:
-        """Bytes of a pass that may be asked for twice: 1% of its own."""
+        """Bytes of a pass that hedging may ask for twice: 1% of its own."""
         return self._catalogue.num_bytes // (100 * self._share.world_size)

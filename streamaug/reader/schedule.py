@@ -47,7 +47,7 @@ class Share:
         return left // self.global_batch if order.tail == "drop" else -(-left // self.global_batch)
 
     def may_read_gaps(self, order: Order) -> bool:
-        """Whether what lies between wanted samples may be read too: not where it is certainly another rank's."""
+        """Whether the bytes between wanted samples may be read too: not where they certainly belong to another rank."""
         return self.world_size == 1 or order.shuffle
 
     def lanes(self, order: Order) -> list[int]:
@@ -67,11 +67,11 @@ class Want:
 
     @property
     def first(self) -> int:
-        """The first position that needs it."""
+        """The first position that needs a sample of it."""
         return int(self.positions[0])
 
     def whole(self, count: int) -> int:
-        """About `count`, such that the copies of a sample that stand together are not split; at least 1."""
+        """About `count`, such that consecutive copies of a sample are not split; at least 1."""
         other = np.flatnonzero(np.diff(self.sample_ids)) + 1  # where another sample begins
         ends = np.append(other, len(self.sample_ids))
         within = int(np.searchsorted(ends, count, side="right"))

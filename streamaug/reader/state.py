@@ -1,7 +1,7 @@
-"""Where a reader stands: the epoch to come, a loaded or sought position, and the state that says it.
+"""The position of a reader: the epoch to come, a loaded or sought position, and the state that holds it.
 
 Plain bookkeeping, apart from reading. A pass is proposed here, and counts from the moment at which its first batch is
-there; a state is made and checked here.
+ready; a state is made and checked here.
 """
 
 import dataclasses
@@ -16,23 +16,23 @@ from streamaug.reader.metering import PassMeter
 
 VERSION = 1
 
-#: What holds for options of the order that a state leaves out.
+#: The values of options of the order that a state leaves out.
 _WHERE_ABSENT = {"sticky_lanes": False, "repeats": 1}
-#: What helps where a field of the order differs that is no option of the reader.
+#: The fix where a field of the order differs that is no option of the reader.
 _FIXES = {"weights": "Mix with the weights that the epochs until then had"}
 
 
 @dataclass(slots=True, eq=False)
 class EpochPass:
-    """One pass over one epoch, as every stage is given it.
+    """One pass over one epoch; every stage gets it.
 
     Attributes:
         epoch: The epoch, from 0.
         start: The position, over all ranks, at which the pass begins.
         num_batches: Batches that it delivers, the same on every rank.
         global_batch: Positions that each batch consumes, over all ranks.
-        delivered: Batches that the user was given so far.
-        meter: What the stages did and waited for.
+        delivered: Batches delivered to the user so far.
+        meter: The work and the waiting of the stages.
     """
 
     epoch: int
@@ -44,12 +44,12 @@ class EpochPass:
 
     @property
     def complete(self) -> bool:
-        """Whether the user was given all of it."""
+        """Whether all of its batches were delivered."""
         return self.delivered >= self.num_batches
 
 
 class Progress:
-    """The place where the next pass begins, and the pass that was begun last.
+    """The position where the next pass begins, and the pass that was begun last.
 
     Args:
         global_batch: Gives G, the positions of a step over all ranks; called only where a step must be counted.
@@ -76,7 +76,7 @@ class Progress:
 
     @property
     def place(self) -> tuple[int, int]:
-        """(epoch, position) behind the last batch that the user was given."""
+        """(epoch, position) behind the last batch delivered."""
         if self._pass is None:
             return self.next_place
         if self._pass.complete:
@@ -84,7 +84,7 @@ class Progress:
         return self._pass.epoch, self._pass.start + self._pass.delivered * self._pass.global_batch
 
     def begin(self, epoch_pass: EpochPass) -> None:
-        """Count a pass as begun: the next one is of the epoch after it."""
+        """Count a pass as begun: the next pass is of the epoch after it."""
         self._pass = epoch_pass
         self._epoch, self._position, self._kept = epoch_pass.epoch + 1, 0, False
 
@@ -92,7 +92,7 @@ class Progress:
         """Deliver an epoch next: from its start, or from a loaded or sought position where that lies in it.
 
         Raises:
-            ValueError: If it is no number of an epoch.
+            ValueError: If `epoch` is no integer of at least 0.
         """
         epoch = _checked_number("set_epoch.epoch", epoch)
         self._pass = None
@@ -106,7 +106,7 @@ class Progress:
         self._epoch, self._position, self._step, self._kept = epoch, None, step, True
 
     def load(self, epoch: int, position: int) -> None:
-        """Deliver next what follows a place."""
+        """Deliver next the batches behind (epoch, position)."""
         self._pass = None
         self._epoch, self._position, self._kept = epoch, position, True
 
@@ -116,14 +116,14 @@ class Progress:
         return self._step if self._position is None else None
 
     def to_dict(self) -> dict[str, int | bool | None]:
-        """The state with which a copy stands at the same step, even at a step not yet counted in positions."""
+        """The state of a copy at the same step, even at a step not yet counted in positions."""
         if self._pass is None and self._position is None:
             return {"epoch": self._epoch, "position": None, "step": self._step, "kept": self._kept}
         epoch, position = self.place
         return {"epoch": epoch, "position": position, "step": 0, "kept": self._kept or self._pass is not None}
 
     def take(self, place: Mapping[str, Any]) -> None:
-        """Stand where `to_dict` says."""
+        """Take the state of `to_dict`."""
         self._pass = None
         self._epoch, self._position = place["epoch"], place["position"]
         self._step, self._kept = place["step"], place["kept"]
@@ -136,7 +136,7 @@ def _checked_number(name: str, value: object) -> int:
 
 
 def make_state(order: Order, fingerprint: str, place: tuple[int, int]) -> dict[str, Any]:
-    """The state of a chain that stands at a place, (epoch, position)."""
+    """The state of a chain at (epoch, position)."""
     return {
         "version": VERSION,
         "fingerprint": fingerprint,
@@ -148,7 +148,7 @@ def make_state(order: Order, fingerprint: str, place: tuple[int, int]) -> dict[s
 
 
 def place_of(state: Mapping[str, Any]) -> tuple[int, int]:
-    """The place, (epoch, position), that a state says; the beginning, where it says none that can be."""
+    """(epoch, position) of a state; the beginning, where the state has no valid one."""
     epoch, position = state.get("epoch"), state.get("position")
     for number in (epoch, position):
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
@@ -157,11 +157,11 @@ def place_of(state: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def check_state(state: Mapping[str, Any], mine: Mapping[str, Any]) -> tuple[int, int]:
-    """The place, (epoch, position), of a state that was saved with the same dataset, seed and order.
+    """(epoch, position) of a state that was saved with the same dataset, seed and order.
 
     Args:
         state: As it was saved.
-        mine: What `make_state` gives for the reader that loads it.
+        mine: The state that `make_state` returns for the reader that loads it.
 
     Raises:
         StateError: If a field is missing, or is of another dataset, seed or order.
@@ -183,17 +183,19 @@ def check_state(state: Mapping[str, Any], mine: Mapping[str, Any]) -> tuple[int,
     for field in ("epoch", "position"):
         if isinstance(state[field], bool) or not isinstance(state[field], int) or state[field] < 0:
             raise StateError(
-                f"state.{field}: must be an integer of at least 0, got {state[field]!r}. Load what state_dict() gave."
+                f"state.{field}: must be an integer of at least 0, got {state[field]!r}. Load a state of state_dict()."
             )
     return int(state["epoch"]), int(state["position"])
 
 
 def check_fields(state: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-    """Raises StateError unless a state has the fields of `mine`, its `order` being a mapping."""
+    """Raise StateError unless a state has the fields of `mine`, and its `order` is a mapping."""
     if not isinstance(state, Mapping):
-        raise StateError(f"state: must be a mapping, got {type(state).__name__}. Load what state_dict() gave.")
+        raise StateError(f"state: must be a mapping, got {type(state).__name__}. Load a state of state_dict().")
     for field in mine:
         if field not in state:
-            raise StateError(f"state.{field}: is missing, got the fields {sorted(state)}. Load what state_dict() gave.")
+            raise StateError(
+                f"state.{field}: is missing, got the fields {sorted(state)}. Load a state of state_dict()."
+            )
     if not isinstance(state["order"], Mapping):
-        raise StateError(f"state.order: must be a mapping, got {state['order']!r}. Load what state_dict() gave.")
+        raise StateError(f"state.order: must be a mapping, got {state['order']!r}. Load a state of state_dict().")

@@ -1,4 +1,4 @@
-"""What to do with an image, as frozen data: the recipe, its output and annotations, and the ready recipes."""
+"""Recipes as frozen data: the operations on an image, its output and annotations, and ready recipes."""
 
 from streamaug.recipes.imagenet import imagenet_eval, imagenet_train, imagenet_tta
 from streamaug.recipes.views import VIEWS, view_names

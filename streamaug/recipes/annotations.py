@@ -1,4 +1,4 @@
-"""Boxes and keypoints that come with the images: which component holds them, and how they are written."""
+"""Boxes and keypoints beside the images: the component that holds them, and their format."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,31 +11,30 @@ ON_BAD_BOX = ("sample", "drop")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotations:
-    """How to read a JSON component, and what to keep of it.
+    """How to read a JSON component, and which boxes to keep.
 
     Args:
-        component: Name of the component, one of those that the shards were opened with.
+        component: Name of the component, with which the shards were opened.
         boxes: Its key for the boxes, a list of four numbers each.
         box_format: "xyxy", "xywh" or "cxcywh" (the last with the centre).
-        normalized: Whether coordinates are fractions of the image's size rather than pixels. Either way they are those
-            of the image as the recipe sees it: turned by EXIF if `apply_orientation` is set, else as stored.
+        normalized: Whether coordinates are fractions of the image's size rather than pixels. Either way they are of the
+            image as the recipe sees it: turned by EXIF if `apply_orientation` is set, else as stored.
         labels: Its key for the boxes' class numbers, or names.
-        keypoints: Its key for the keypoints, for each object a list of (x, y, visibility), or as COCO has them one list
-            of x, y, visibility, x, …
+        keypoints: Its key for the keypoints, for each object a list of (x, y, visibility), or as in COCO one list of x,
+            y, visibility, x, …
         objects: Its key for a list of objects, each of which has its own box, label and keypoints under the keys above,
             as COCO's `annotations` (`boxes="bbox", box_format="xywh", labels="category_id"`); None: the keys above hold
             lists. A component that is a JSON list is such a list, whatever this says.
         label_names: Class numbers of labels: a mapping from names (or from numbers, as COCO's category ids) to class
             numbers, or the names in order, from 0. Other names, and other numbers if it holds numbers, are malformed.
-        on_bad_box: What happens to a sample with a malformed box, label or list of keypoints. "sample": it is a bad
-            sample. "drop": that box is left out with its label and its keypoints, and counted
-            (`Augmenter.dropped_boxes`).
+        on_bad_box: The treatment of a malformed box, label or list of keypoints. "sample": the sample is bad. "drop":
+            that box is left out with its label and its keypoints, and counted (`Augmenter.dropped_boxes`).
         flip_pairs: Pairs of keypoint numbers that a mirroring exchanges, such as left and right eye.
         min_area: Boxes with fewer output pixels are dropped.
         min_visibility: Boxes of which a smaller fraction is still in view are dropped, 0..1.
 
     Raises:
-        RecipeError: If the format is not in this list, a bound makes no sense, or `label_names` is not such a table.
+        RecipeError: If the format is unknown, a bound is out of range, or `label_names` is no such table.
     """
 
     component: str = "json"

@@ -1,4 +1,4 @@
-"""The recipes that most people want, ready made: ImageNet training, evaluation, test-time augmentation."""
+"""Ready recipes: ImageNet training, evaluation, test-time augmentation."""
 
 from streamaug import ops
 from streamaug.ops.base import Operation
@@ -29,7 +29,7 @@ def imagenet_train(
     erase: float = 0.0,
     dtype: str = "float32",
 ) -> Recipe:
-    """Random crop and flip, and the further operations that the arguments ask for.
+    """Random crop and flip, and further operations by the arguments.
 
     Args:
         size: Pixels of the output.
@@ -65,7 +65,7 @@ def imagenet_train(
 def imagenet_eval(
     size: int | tuple[int, int] = 224, resize: int = 256, interpolation: str = "bilinear", dtype: str = "float32"
 ) -> Recipe:
-    """The shorter side to `resize` pixels, then the centre cut out: torchvision's evaluation and its arithmetic.
+    """Resize the shorter side to `resize` pixels and cut out the centre, by torchvision's arithmetic.
 
     Args:
         size: Pixels of the output.
@@ -89,15 +89,16 @@ def imagenet_tta(
 ) -> Recipe:
     """Several views of each image, from one decode.
 
-    `Recipe(views=…)` takes any views of your own: a sequence of operations for each.
+    `Recipe(views=…)` takes views of your own: a sequence of operations for each view.
 
     Args:
-        views: "identity"; "hflip": the centre and its mirror image; "flips": those, and both upside down; "five_crop":
-            corners (top left, top right, bottom left, bottom right) and centre; "ten_crop": those, then those of
-            the mirrored image; "multi_scale": the centre of images resized to 1, 0.9, 1.1 and 1.25 times `resize`,
-            though never smaller than a view; "d4": the centre turned by quarters, then its mirror images, eight in all;
-            "rotations": the centre, turned by -5, 5, -10 and 10 degrees and enlarged until no border shows;
-            "photometric": the centre, darker and brighter, with less and with more contrast. `view_names` names them.
+        views: "identity"; "hflip": the centre and its mirror image; "flips": these two, and both upside down;
+            "five_crop": corners (top left, top right, bottom left, bottom right) and centre; "ten_crop": these five,
+            then those of the mirrored image; "multi_scale": the centre of images resized to 1, 0.9, 1.1 and 1.25 times
+            `resize`, though never smaller than a view; "d4": the centre turned by quarters, then its mirror images,
+            eight in all; "rotations": the centre, turned by -5, 5, -10 and 10 degrees and enlarged until no border
+            shows; "photometric": the centre, darker and brighter, with less and with more contrast. `view_names` names
+            them.
         size: Pixels of each view; a square for "d4".
         resize: Pixels of the shorter side before the crops.
         interpolation: "bilinear", "bicubic" or "lanczos".

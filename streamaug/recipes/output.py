@@ -18,12 +18,13 @@ class Output:
 
     Args:
         dtype: "float32", "float16", "bfloat16" or "uint8".
-        mean: Subtracted from each channel, in units of 0..255: three numbers (red, green, blue), one, or None for 0.
-        std: Divides each channel after that, in the same units: three numbers, one, or None for 1.
+        mean: Subtracted from each channel, in units of 0..255: three numbers (red, green, blue), one for all, or None
+            for 0.
+        std: Divides each channel after that, in the same units: three numbers, one for all, or None for 1.
         channels_last: Whether the memory is ordered (B, H, W, C), torch's channels_last.
 
     Raises:
-        RecipeError: If a value is not in these lists, uint8 is to be normalised, or mean or std are in units of 0..1.
+        RecipeError: If a value is not allowed, uint8 is to be normalised, or mean or std are in units of 0..1.
     """
 
     dtype: str = "float32"

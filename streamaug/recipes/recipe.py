@@ -1,6 +1,6 @@
 """A recipe: operations in order, the views of an evaluation, and the output format. Pure data.
 
-In: what the user writes. Out: a frozen, comparable value whose rules have been checked; `streamaug.dali` runs it. It
+In: the user's operations. Out: a frozen, comparable value that has checked its rules; `streamaug.dali` runs it. It
 draws nothing and touches no pixels.
 """
 
@@ -19,12 +19,12 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Operations applied in the order written, all geometry in one resample.
+    """Applies operations in the order written, all geometry in one resample.
 
     Args:
-        operations: The operations. The first must set the frame's size (flips may precede it), and the last frame
-            must have a fixed size. Geometry may be written after photometry that works on each pixel alone, and is then
-            done before it; after anything spatial (erasing, noise, blur) it is an error.
+        operations: The operations. The first must set the frame's size (flips may precede it), and the output must have
+            a fixed size. Geometry may be written after photometry that works on each pixel alone, and is then done
+            before it; after anything spatial (erasing, noise, blur) it is an error.
         output: Type, normalisation and layout of the images.
         views: For evaluation: one sequence of operations per view, each applied after `operations`. All views come from
             one decode, and must end at the same size. Empty: one view.
@@ -52,7 +52,7 @@ class Recipe:
         for operation in (operation for branch in self.branches for operation in branch):
             if isinstance(operation, Photometric) and operation.finishes and self.output.std is None:
                 raise RecipeError(
-                    f"Recipe.output: must have mean and std for {operation!r}, which paints what is normal after "
+                    f"Recipe.output: must have mean and std for {operation!r}, which paints normal noise after "
                     f"normalising, got {self.output!r}. Write Output(mean=127.5, std=64.0)."
                 )
         sizes = {self._check(branch) for branch in self.branches}
@@ -62,7 +62,7 @@ class Recipe:
 
     @property
     def branches(self) -> tuple[tuple[Operation, ...], ...]:
-        """The whole sequence of operations of each view; one for a recipe without views."""
+        """The whole sequence of operations of each view; a single sequence for a recipe without views."""
         return tuple((*self.operations, *view) for view in self.views or [()])
 
     @property
@@ -71,7 +71,7 @@ class Recipe:
         return any(getattr(operation, "apply_orientation", False) for operation in self.operations)
 
     def describe(self) -> str:
-        """A table of the operations: what each is, where it acts, how often, and what differs from its defaults."""
+        """A table of the operations: name, kind, chance, and the parameters that differ from the defaults."""
         rows = [("operation", "kind", "chance", "parameters")]
         rows.extend(row for operation in self.operations for row in _rows(operation))
         for number, view in enumerate(self.views):
@@ -86,7 +86,7 @@ class Recipe:
         return "\n".join(line.rstrip() for line in lines)
 
     def to_json(self) -> str:
-        """The recipe as JSON, for a checkpoint to say what it was trained with; read by `from_json`."""
+        """The recipe as JSON, to keep in a checkpoint; `from_json` reads it."""
         record = {
             "version": _VERSION,
             "operations": [records.to_record(operation) for operation in self.operations],
@@ -140,7 +140,7 @@ class Recipe:
 
 
 def _rows(operation: Operation, indent: str = "") -> list[tuple[str, str, str, str]]:
-    """An operation's rows in `Recipe.describe`: name, kind, chance, parameters; those within it follow, indented."""
+    """An operation's rows in `Recipe.describe`: name, kind, chance, parameters; inner operations follow, indented."""
     kinds = [
         name for has, name in ((operation.moves_pixels, "geometry"), (operation.changes_values, "photometry")) if has
     ]
@@ -157,7 +157,7 @@ def _rows(operation: Operation, indent: str = "") -> list[tuple[str, str, str, s
 
 
 def _check_order(branch: Sequence[Operation]) -> None:
-    """Geometry comes before anything spatial, and after an operation that sets the frame's size."""
+    """Check that geometry comes before spatial operations, and after an operation that sets the frame's size."""
     spatial: Operation | None = None
     frame: StaticFrame | None = None
     for operation in branch:
@@ -179,9 +179,9 @@ def _check_order(branch: Sequence[Operation]) -> None:
 
 
 def border(branch: Sequence[Operation]) -> tuple[str, Color] | None:
-    """The one (mode, fill) of a sequence of operations, None where no border can show; RecipeError where two disagree.
+    """The common (mode, fill) of a sequence of operations, None without a border; RecipeError where two disagree.
 
-    An operation that names none takes what another names; a fill alone names a constant border.
+    An operation without a border takes that of another; a fill alone means a constant border.
     """
     geometric = [each for operation in branch if isinstance(operation, Geometric) for each in operation.alternatives()]
     borders = [(type(operation).__name__, operation.shows()) for operation in geometric]
@@ -210,7 +210,7 @@ def _refuse_second(parameter: str, owners: Mapping[Any, str]) -> None:
 
 
 def resampling(branch: Sequence[Operation]) -> tuple[str, bool]:
-    """The one (interpolation, antialias) of a sequence of operations; RecipeError where two disagree."""
+    """The common (interpolation, antialias) of a sequence of operations; RecipeError where two disagree."""
     asked = [
         (operation.interpolation, operation.antialias)
         for operation in branch

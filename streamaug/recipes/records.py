@@ -1,7 +1,7 @@
 """Operations as plain records, for JSON and for tables.
 
-In: an operation. Out: a dict of its class name and fields, and back again. Classes are found by name among this
-package's operations and those that the caller names; nothing is imported because a file says so.
+In: an operation. Out: a dict of its class name and fields, and back again. Classes are looked up by name among this
+package's operations and those that the caller passes; a file never causes an import.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ def from_record(record: Mapping[str, Any], own: Iterable[type[Operation]] = ()) 
     """The operation of a record.
 
     Args:
-        record: What `to_record` gave, possibly through JSON.
+        record: The result of `to_record`, possibly through JSON.
         own: Classes of operations that are not streamaug's.
 
     Raises:
@@ -62,7 +62,7 @@ def changed(operation: Operation) -> dict[str, Any]:
 
 
 def _is_default(operation: Any, field: Field[Any], value: Any) -> bool:
-    """Whether the field's default, in the form that a check gives it, is the value; only optional fields have one."""
+    """Whether the value is the field's default, in its checked form; only optional fields have a default."""
     if field.default is MISSING or value == field.default:
         return field.default is not MISSING
     try:

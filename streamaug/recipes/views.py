@@ -1,6 +1,6 @@
-"""The sets of views that test-time augmentation knows by name, each view by its own name.
+"""The named sets of views of test-time augmentation, each view with a name of its own.
 
-In: the sizes of an evaluation. Out: what all views begin with, and the operations of each view. Pure data.
+In: the sizes of an evaluation. Out: the operations with which all views begin, and those of each view. Pure data.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from streamaug import ops
 from streamaug.errors import RecipeError
 from streamaug.ops.base import Operation
 
-#: Resized images in "multi_scale", as factors of the usual one.
+#: Sizes in "multi_scale", as factors of the usual size.
 SCALES = (1.0, 0.9, 1.1, 1.25)
 #: Angles in "rotations", in degrees.
 ANGLES = (0, -5, 5, -10, 10)
@@ -37,7 +37,7 @@ class Sizes:
     interpolation: str
 
     def resized(self, factor: float = 1.0) -> Operation:
-        """The resize, to so many times its pixels, but never smaller than a view."""
+        """The resize, to `factor` times its pixels, but never smaller than a view."""
         least = max(self.size) if isinstance(self.size, tuple) else self.size
         pixels = max(round(self.resize * factor), least) if factor != 1.0 else self.resize
         return ops.ResizeShortest(pixels, interpolation=self.interpolation)
@@ -64,7 +64,7 @@ def _ten_crop(sizes: Sizes) -> dict[str, _Branch]:
         vertical, _, side = name.partition(" ")
         if side:
             mirrored[f"mirrored {name}"] = (*five[f"{vertical} {sides[side]}"], _MIRROR)
-    # Its centre is the mirror image of the centre only where the margins are even, so that it is cut out by itself.
+    # Its centre is the mirror image of the centre only where the margins are even, so it is resampled by itself.
     return {**five, **mirrored, "mirrored center": (_MIRROR, *five["center"])}
 
 
@@ -129,10 +129,10 @@ VIEWS: tuple[str, ...] = tuple(_NAMED)
 
 
 def named_views(views: str, sizes: Sizes) -> tuple[_Branch, dict[str, _Branch]]:
-    """What all views begin with, and each view by its name.
+    """The operations with which all views begin, and each view by its name.
 
     Raises:
-        RecipeError: If there is no such set of views, or it does not go with the sizes.
+        RecipeError: If there is no such set of views, or it does not fit the sizes.
     """
     if views not in _NAMED:
         names = ", ".join(f'"{name}"' for name in VIEWS)

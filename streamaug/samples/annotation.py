@@ -1,7 +1,7 @@
 """The JSON annotation of a sample: boxes, their labels, keypoints, as they are stored.
 
-In: the bytes of the annotation component. Out: a `Note` of arrays, or the reason why it is malformed. Geometry is not
-done here.
+In: the bytes of the annotation component. Out: a `Note` of arrays, or the reason why it is malformed. It does no
+geometry.
 """
 
 import json
@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-#: Why objects cannot be used, by their number.
+#: The reasons why objects cannot be used, by their number.
 Reasons = dict[int, str]
 
-#: No coordinate is so large; whole numbers of JSON have no bound, and numpy's do.
+#: The bound of coordinates: whole numbers of JSON have no bound, and numpy's do.
 _LARGEST = 1e12
 
 
@@ -28,7 +28,7 @@ class Note:
         boxes: float64 (M, 4), x1, y1, x2, y2, as stored: pixels, or fractions if normalised.
         labels: int64 (M,).
         keypoints: float64 (M', K, 3), x, y, visibility; M' is M where there are boxes and keypoints for each.
-        dropped: How many objects were left out, because something about them is malformed.
+        dropped: The number of malformed objects that were left out.
     """
 
     boxes: Array
@@ -39,17 +39,17 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How annotations are written.
+    """The form of annotations.
 
     Attributes:
         boxes: The field that holds the boxes; of each object its box.
         box_format: "xyxy", "xywh" or "cxcywh".
         labels: The field that holds a label for each box.
         keypoints: The field that holds the keypoints.
-        objects: The field that holds a list of objects, each with fields of these names; None: there is none, and a
-            JSON list is one of objects.
-        table: The class numbers of labels that are names, or other numbers.
-        drops: Whether a malformed object is left out; else its sample is malformed.
+        objects: The field that holds a list of objects, each with fields of these names; None: no such field. A JSON
+            list is always a list of objects.
+        table: The class numbers of labels, which are names or other numbers.
+        drops: Whether to leave out a malformed object; else its sample is malformed.
     """
 
     boxes: str
@@ -62,7 +62,7 @@ class Form:
 
 
 class MalformedError(Exception):
-    """Why an annotation cannot be used."""
+    """The reason why an annotation cannot be used."""
 
 
 def parse_note(text: bytes, form: Form) -> Note:
@@ -70,16 +70,16 @@ def parse_note(text: bytes, form: Form) -> Note:
 
     Args:
         text: A JSON object, or a list of objects.
-        form: How it is written.
+        form: The form of the annotation.
 
     Raises:
-        MalformedError: If it is no such JSON, or boxes, labels or keypoints are not as they must be.
+        MalformedError: If it is no such JSON, or boxes, labels or keypoints break a rule.
     """
     listed_boxes, listed_labels, listed_points = _columns(_content(text), form)
     boxes, wrong_boxes = _parse_boxes(listed_boxes, form.box_format)
     labels, wrong_labels = _parse_labels(listed_labels, len(boxes), form.table)
     points, wrong_points = _parse_keypoints(listed_points)
-    apart = len(points) != len(boxes)  # keypoints that belong to no box
+    apart = len(points) != len(boxes)  # keypoints without a box
     for wrong in (wrong_boxes, wrong_labels, wrong_points):
         if wrong and (not form.drops or (apart and wrong is wrong_points)):
             raise MalformedError(wrong[min(wrong)])
@@ -98,7 +98,7 @@ def _content(text: bytes) -> Any:
 
 
 def _columns(content: Any, form: Form) -> tuple[Any, Any, Any]:
-    """The lists of boxes, of labels (None: there are none) and of keypoints."""
+    """The lists of boxes, of labels (None: no labels) and of keypoints."""
     objects = content if isinstance(content, list) else None
     if objects is None and not isinstance(content, dict):
         raise MalformedError(f"it must be an object or a list of objects, got {type(content).__name__}")
@@ -112,7 +112,7 @@ def _columns(content: Any, form: Form) -> tuple[Any, Any, Any]:
         if not isinstance(each, dict):
             raise MalformedError(f"it must be an object or a list of objects, got {each!r:.80} as object {number}")
     boxes, labels, points = ([each.get(name) for each in objects] for name in (form.boxes, form.labels, form.keypoints))
-    # What no object has, the annotation has not; an object without keypoints among others has none that are visible.
+    # A field that no object has is missing; an object without keypoints among others has no visible keypoints.
     have_boxes, have_labels = (any(value is not None for value in column) for column in (boxes, labels))
     longest = max((_count(value) for value in points), default=0)
     filled = [[0.0, 0.0, 0.0] * longest if value is None else value for value in points]
@@ -120,7 +120,7 @@ def _columns(content: Any, form: Form) -> tuple[Any, Any, Any]:
 
 
 def _count(points: Any) -> int:
-    """How many keypoints are listed for one object."""
+    """The number of keypoints that are listed for an object."""
     if not isinstance(points, list):
         return 0 if points is None else 1
     return len(points) // 3 if points and not isinstance(points[0], list) else len(points)
@@ -148,7 +148,7 @@ def _parse_boxes(listed: Any, box_format: str) -> tuple[Array, Reasons]:
 
 
 def _parse_labels(listed: Any, count: int, table: Mapping[str | int, int]) -> tuple[npt.NDArray[np.int64], Reasons]:
-    """A class number for each box; zeros where the annotation has none, or where one is malformed."""
+    """A class number for each box; zeros where the annotation has no labels, or a label is malformed."""
     labels = np.zeros(count, np.int64)
     if listed is None:
         return labels, {}

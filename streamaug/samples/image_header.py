@@ -1,7 +1,7 @@
 """The header of an encoded image: its size, its orientation, and whether its bytes are whole.
 
 In: the bytes of one file. Out: a `Header`, or the reason why the sample cannot be used. The verdict depends on the
-bytes alone, so it is the same whatever is decoded of the image, and by whom. Pixels are never touched.
+bytes alone, neither on the window that is decoded nor on the decoder. It never touches pixels.
 """
 
 import struct
@@ -30,7 +30,7 @@ _IN_ORDER = (jpeg.MAGIC, png.MAGIC, webp.MAGIC, bmp.MAGIC)
 
 
 def starts_at_front(data: Encoded) -> bool:
-    """Whether decoding any pixel begins with the first: not so in TIFF and JPEG 2000, whose tiles stand alone."""
+    """Whether decoding any pixel begins with the first one: not in TIFF and JPEG 2000, with their tiles."""
     return any(data[: len(magic)] == magic for magic in _IN_ORDER)
 
 
@@ -40,15 +40,17 @@ def inspect(data: Encoded, *, orientation: bool = False, max_pixels: int = MAX_P
     Args:
         data: The encoded image: JPEG, PNG, WebP, TIFF, JPEG 2000 or BMP.
         orientation: Whether to read the EXIF orientation; otherwise it is 1.
-        max_pixels: Images with more pixels are refused; by default from where Pillow calls them decompression bombs, so
-            that `streamaug check --decode` and training agree.
+        max_pixels: Images with more pixels are refused; by default those that Pillow calls decompression bombs, so that
+            `streamaug check --decode` and training agree.
 
     Returns:
-        A `Header`, or one line that says what is wrong: unknown magic, a header that does not parse, an image that was
-        cut off before its own end, no pixels, or too many. Bytes behind the end do not matter.
+        A `Header`, or a line that gives the problem: an unknown magic number, a header that does not parse, an image
+        that was cut off before its own end, no pixels, or too many. Bytes behind the end do not matter.
     """
-    read = next((reader for magic, reader in _FORMATS if data[: len(magic)] == magic), None)
-    if read is None:
+    for magic, read in _FORMATS:  # noqa: B007 - used behind the loop
+        if data[: len(magic)] == magic:
+            break
+    else:
         start = bytes(data[:8]).hex()
         return f"the bytes start with 0x{start}, which is no image format that can be read" if start else "it is empty"
     try:

@@ -15,7 +15,7 @@ _NEGATIVE = re.compile(rb"-[0-9]{1,%d}" % _DIGITS)
 
 
 def parse_label(text: Encoded, num_classes: int | None = None) -> int:
-    """The class number that a label component says: ASCII digits, at most 18, with ASCII white space around them.
+    """The class number in a label component: ASCII digits, at most 18, with ASCII white space around them.
 
     A leading plus is allowed; underscores, other signs and other alphabets' digits are not.
 
@@ -41,6 +41,6 @@ def parse_label(text: Encoded, num_classes: int | None = None) -> int:
 
 
 def _excerpt(text: Encoded) -> str:
-    """The first 20 bytes, quoted, and how many there are where that is more."""
+    """The first 20 bytes, quoted, and the number of bytes where it is larger."""
     start = repr(bytes(text[:20]).decode("ascii", "backslashreplace"))
     return start if len(text) <= 20 else f"{start}… of {len(text)} bytes"

@@ -1,6 +1,6 @@
 """`Problem`: why a sample cannot be used, in the words of an error and of the quarantine.
 
-Whoever looks at a sample's bytes makes a `Problem` of what is wrong; a `Replace` acts on it. Nothing is read here.
+The readers of a sample's bytes make a `Problem`; a `Replace` acts on it. This module reads nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Problem(NamedTuple):
-    """Why a sample cannot be used.
+    """The reason why a sample cannot be used.
 
     Attributes:
         reason: One line, to go on after "it must be usable, but".
@@ -41,7 +41,7 @@ def missing(alternatives: tuple[str, ...], suffixes: tuple[str, ...] = ()) -> Pr
 
     Args:
         alternatives: The suffixes that the component may have.
-        suffixes: The suffixes of the sample; empty where the caller does not know them.
+        suffixes: The suffixes of the sample; empty where the caller does not have them.
     """
     reason = f"it has no component {' or '.join(alternatives)}"
     if suffixes:
@@ -52,5 +52,5 @@ def missing(alternatives: tuple[str, ...], suffixes: tuple[str, ...] = ()) -> Pr
 
 
 def mismatch(name: str) -> Problem:
-    """The bytes are not those that the checksum was made of; not lasting, for they may have changed on their way."""
+    """The bytes do not match their checksum; not lasting, since they may have changed in transit."""
     return Problem(f"component {name} does not match its checksum", BadSampleError, name)

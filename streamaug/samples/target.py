@@ -1,6 +1,6 @@
-"""Targets that a function of the user's makes of a component: one value a sample, stacked to an array of a batch.
+"""Targets that a user's function makes of a component: a value for each sample, stacked to a batch's array.
 
-In: a component's bytes. Out: int64 for whole numbers, float32 for others, an array's own type for arrays.
+In: a component's bytes. Out: int64 for whole numbers, float32 for other numbers, an array's own type for arrays.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +14,10 @@ TargetFunction = Callable[[bytes], int | float | npt.NDArray[Any]]
 
 
 def checked_target(value: object) -> npt.NDArray[Any]:
-    """A function's answer as an array, of no axes for a number.
+    """A function's result as an array, of no axes for a number.
 
     Raises:
-        TypeError: If it is neither a number nor an array of numbers.
+        TypeError: If the result is neither a number nor an array of numbers.
     """
     if isinstance(value, bool | int):
         return np.array(value, np.int64)
@@ -29,7 +29,7 @@ def checked_target(value: object) -> npt.NDArray[Any]:
 
 
 def stacked_targets(targets: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """The targets of a batch, (B, …); whole numbers and others together are float32.
+    """The targets of a batch, (B, …); whole and other numbers together are float32.
 
     Raises:
         ValueError: If arrays differ in shape.

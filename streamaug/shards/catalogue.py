@@ -1,7 +1,7 @@
-"""`Catalogue`: the shards of a dataset as listed, how many samples each holds, and where these lie.
+"""`Catalogue`: the shards of a dataset as listed, their counts of samples, and the samples' positions in them.
 
-In: shards as they were counted. Out: shards by number, and the index of one on demand. For all shards only a few
-numbers each are held, so that a set of 100,000 opens with one read of its manifest. It knows of no order.
+In: counted shards. Out: shards by number, and the index of a shard on demand. It holds only a few numbers for each
+shard, so that a set of 100,000 opens with one read of its manifest. It has no order of samples.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ Int64Array = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One tar of samples.
+    """A tar of samples.
 
     Attributes:
-        url: Where it lies.
+        url: Its path or URL.
         num_bytes: Its size.
-        num_samples: How many samples it holds.
+        num_samples: Its count of samples.
     """
 
     url: str
@@ -77,9 +77,7 @@ class Catalogue(ABC):
         shards: The shards as listed.
         starts: int64 (S + 1,); shard s holds the sample ids starts[s] to starts[s + 1].
         components: Each asked component's alternatives.
-        storage: Where the bytes come from.
-
-    Attributes:
+        storage: Reads the bytes. Attributes:
         shards: As given, likewise starts, components and storage.
         num_samples: Samples in all shards.
     """
@@ -106,11 +104,11 @@ class Catalogue(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash (hex) of what tells this dataset from others, the same wherever its shards lie."""
+        """A hash (hex) that identifies the dataset, the same wherever its shards lie."""
 
     @abstractmethod
     def index(self, shard: int) -> ShardIndex:
-        """Where the samples of one shard lie; may be called by any number of threads."""
+        """The index of a shard; may be called by any number of threads."""
 
     def shards_of(self, sample_ids: Int64Array) -> Int64Array:
         """The numbers of the shards that hold the samples, int64 (M,) each."""
@@ -118,13 +116,13 @@ class Catalogue(ABC):
 
 
 class CountedCatalogue(Catalogue):
-    """The shards that were named when a dataset was opened.
+    """The shards of a dataset that was opened.
 
     Args:
-        counted: The shards, as they were counted.
-        scanner: Makes the indexes of those that have none.
+        counted: The counted shards.
+        scanner: Makes the indexes of shards that have none.
         components: Each asked component's alternatives.
-        storage: Where the bytes come from.
+        storage: Reads the bytes.
     """
 
     def __init__(self, counted: Sequence[Counted], scanner: Scanner, components: Components, storage: Storage) -> None:
@@ -135,7 +133,7 @@ class CountedCatalogue(Catalogue):
         num_bytes = np.fromiter((shard.num_bytes for shard in counted), np.int64, count)
         shards = ShardList(tuple(shard.url for shard in counted), num_bytes, starts)
         super().__init__(shards, starts, components, storage)
-        # The indexes that had to be made to count, and whether a companion of checksums lies beside a shard.
+        # The indexes that were made to count, and whether a companion of checksums lies beside a shard.
         indexes = {n: shard.shard_index for n, shard in enumerate(counted) if shard.shard_index is not None}
         companions = (-1 if shard.has_checksums is None else shard.has_checksums for shard in counted)
         manifests = {n: shard.manifest for n, shard in enumerate(counted) if shard.manifest is not None}
@@ -155,10 +153,10 @@ class CountedCatalogue(Catalogue):
         return digest.hexdigest()
 
     def index(self, shard: int) -> ShardIndex:
-        """Where the samples of one shard lie.
+        """The index of a shard.
 
-        An index that was read is kept, small, while all that are kept take up less than 128 MiB (some 2 million
-        samples), so that a smaller dataset reads each of them once; what had to be scanned is always kept.
+        An index that was read is kept, in a compact form, while all kept indexes take less than 128 MiB (some 2 million
+        samples), so that a smaller dataset reads each index once; an index that was scanned is always kept.
 
         Raises:
             StorageError: If the index or the shard cannot be read.
@@ -192,7 +190,7 @@ class JoinedCatalogue(Catalogue):
         return hashlib.sha256("\n".join(part.fingerprint for part in self.parts).encode()).hexdigest()
 
     def index(self, shard: int) -> ShardIndex:
-        """Where the samples of one shard lie, as the part that holds it says."""
+        """The index of a shard, from its part."""
         part = bisect_right(self._firsts, shard) - 1
         return self.parts[part].index(shard - self._firsts[part])
 
@@ -203,10 +201,10 @@ def shards_of(starts: Int64Array, sample_ids: Int64Array) -> Int64Array:
 
 
 def names_of(urls: Sequence[str]) -> Iterator[str]:
-    """The shards' paths within the folder that they all share, which stay the same when the folder is copied."""
+    """The shards' paths within the folder that all share; they stay the same when the folder is copied."""
     locations = [Location.parse(url) for url in urls]
     paths = [f"{location.server}/{location.path}".split("/") for location in locations]
-    first, last = (min(paths)[:-1], max(paths)[:-1]) if paths else ([], [])  # what the two extremes share, all do
+    first, last = (min(paths)[:-1], max(paths)[:-1]) if paths else ([], [])  # their common part is that of all
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
     for path in paths:
         yield "/".join(path[shared:])

@@ -1,7 +1,7 @@
-"""CRC-32C of samples' bytes (RFC 3720, appendix B.4), as object stores use it, and the file that keeps them.
+"""CRC-32C of samples' bytes (RFC 3720, appendix B.4), as in object stores, and the file of checksums.
 
 In: bytes; or the samples of a shard with a checksum for each member. Out: the checksum; or the text of `x.crc32c`,
-which lies beside `x.tar` and `x.idx` and names the very index it belongs to, so that a stale file is noticed.
+which lies beside `x.tar` and `x.idx` and holds the checksum of its index, so that a stale file is noticed.
 """
 
 import re
@@ -36,7 +36,7 @@ def write_checksums(samples: Sequence[Sample], sums: Mapping[int, int], index: b
     Args:
         samples: The shard's samples.
         sums: The checksum of each member, by the offset of its data.
-        index: The index file that was written for them.
+        index: The shard's index file.
     """
     lines = [f"streamaug-crc32c-1 {len(samples)} {crc32c(index):08x}"]
     lines += [" ".join(f"{sums[member.offset]:08x}" for member in sample.members.values()) for sample in samples]
@@ -72,7 +72,7 @@ def read_checksums(text: str, shown_as: str, index: bytes, samples: Sequence[Sam
 def select_checksums(
     samples: Sequence[Sample], sums: Iterator[dict[str, int]], components: Components
 ) -> npt.NDArray[np.uint32]:
-    """The checksums of the asked components, uint32 (n, C); 0 where a sample lacks one."""
+    """The checksums of the asked components, uint32 (n, C); 0 where a sample lacks the component."""
     rows = []
     for sample, by_suffix in zip(samples, sums, strict=True):
         suffixes = (next((name for name in names if name in sample.members), None) for names in components)

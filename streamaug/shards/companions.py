@@ -1,7 +1,7 @@
-"""Where the files lie that belong to a shard: its index and its checksums, beside the manifest or beside the shard.
+"""Finds the companions of a shard: its index and its checksums, beside the manifest or beside the shard.
 
-In: a shard, and the manifest that lists it if that lies elsewhere. Out: the files' locations and contents. Shards that
-cannot be written beside, in a public bucket for instance, have their indexes beside the manifest.
+In: a shard, and the manifest that lists it if that lies elsewhere. Out: the files' locations and contents. Shards in a
+folder that one cannot write to, a public bucket for instance, have their indexes beside the manifest.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,10 +18,10 @@ def elsewhere(shard: Location, manifest: Location | None) -> Location | None:
 def find_index(
     read: Callable[[Location], bytes | None], shard: Location, manifest: Location | None
 ) -> tuple[Location, bytes] | None:
-    """The index of a shard, as (where it lies, its content): that beside the manifest, else that beside the shard.
+    """The index of a shard, as (location, content): the file beside the manifest, else that beside the shard.
 
     Args:
-        read: Gives the content of a file, None where there is none.
+        read: Returns the content of a file, None where it does not exist.
         shard: The shard.
         manifest: The manifest, where it lies in another folder.
     """
@@ -33,7 +33,7 @@ def find_index(
 
 
 def checksums_of(shard: Location, index: Location) -> Location:
-    """The checksums that belong to the index of a shard: they lie beside it."""
+    """The checksums beside the index of a shard."""
     beside = checksums_beside(shard)
     return beside if index.folder == shard.folder else index.beside(beside.name)
 

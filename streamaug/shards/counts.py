@@ -1,8 +1,8 @@
-"""How many samples each shard of a set holds, and how many bytes: what opening a set finds out.
+"""Counts the samples and bytes of each shard when a set is opened.
 
-In: shards, with what manifests say of them. Out: the counts, from the manifest, else from the first line of an index,
-else from the shards themselves. Everything is read on threads, so that Ctrl-C ends it. It is never collective: each
-process counts by itself, and finds in the user's cache what another of its node has counted.
+In: shards, with their records in manifests. Out: the counts, from the manifest, else from the first line of an index,
+else from the shards themselves. It reads on threads, so that Ctrl-C ends it. It is never collective: each process
+counts by itself, and takes counts of other processes of its node from the user's cache.
 """
 
 import warnings
@@ -24,15 +24,15 @@ T = TypeVar("T")
 
 
 class Counted(NamedTuple):
-    """A shard that was counted.
+    """A counted shard.
 
     Attributes:
         url: Where it lies.
-        num_samples: Samples in it.
+        num_samples: Its count of samples.
         num_bytes: Its size.
-        shard_index: Where its samples lie, if that had to be found out to count them, and is kept nowhere else.
-        has_checksums: Whether a companion of checksums belongs to it; None where no manifest says.
-        manifest: The manifest that lists it, where that lies in another folder: its index may lie beside that.
+        shard_index: Its index, if it was made to count the samples, and is kept nowhere else.
+        has_checksums: Whether it has a companion of checksums; None where no manifest says.
+        manifest: The manifest that lists it, where that lies in another folder, with its index perhaps.
     """
 
     url: str
@@ -44,7 +44,7 @@ class Counted(NamedTuple):
 
 
 class Unindexed(NamedTuple):
-    """A shard that must be read to be counted."""
+    """A shard without an index, which must be read to be counted."""
 
     url: str
     num_bytes: int
@@ -55,13 +55,13 @@ def count_shards(storage: Storage, listed: Sequence[Listed], components: Compone
     """Count the samples of shards, in their order.
 
     Returns:
-        The counted shards, and what reads those that have no index.
+        The counted shards, and the scanner of shards that have no index.
 
     Raises:
-        StorageError: If a shard or what counts it cannot be read; names it.
+        StorageError: If a shard, index or manifest cannot be read; names it.
         ShardError: If a shard or index is damaged, or no shard has a sample; names it.
     """
-    # What manifests say, else the index files, else the user's cache.
+    # Counts of manifests, else of index files, else of the user's cache.
     cache = NodeCache.of_user()
     told = [_of_manifest(shard) for shard in listed]
     untold = [shard for shard, counted in zip(listed, told, strict=True) if counted is None]
@@ -80,7 +80,7 @@ def count_shards(storage: Storage, listed: Sequence[Listed], components: Compone
         return Counted(shard.url, len(scanned.samples), scanned.num_bytes, index, manifest=shard.manifest)
 
     was_read = iter(_each(storage, read, unindexed, what="Indexing"))
-    # All of them in order, and what is wrong with all together.
+    # All of them in order, and warnings about all together.
     rest = iter([next(was_read) if isinstance(shard, Unindexed) else shard for shard in asked])
     counted = [next(rest) if shard is None else shard for shard in told]
     check_samples([shard.url for shard in counted], [shard.num_samples for shard in counted], survey.passed_over)
@@ -89,13 +89,13 @@ def count_shards(storage: Storage, listed: Sequence[Listed], components: Compone
 
 
 def _each(storage: Storage, function: Callable[[S], T], shards: Sequence[S], *, what: str) -> list[T]:
-    """The results of a function for each shard, in parallel where any shard is remote."""
+    """The results of a function for each shard, in parallel if a shard is remote."""
     are_local = all(Location.parse(shard.url).is_local for shard in shards)  # type: ignore[attr-defined]
     return list(in_parallel(storage, function, shards, what=what, threads=1 if are_local else None))
 
 
 def _of_manifest(shard: Listed) -> Counted | None:
-    """The counts that a manifest gives; None where it lacks one."""
+    """The counts of a manifest; None where it lacks a count."""
     if shard.entry is None or shard.entry.num_bytes < 0:
         return None
     entry, manifest = shard.entry, elsewhere(Location.parse(shard.url), shard.manifest)
@@ -103,7 +103,7 @@ def _of_manifest(shard: Listed) -> Counted | None:
 
 
 def _of_files(storage: Storage, cache: NodeCache, shard: Listed) -> Counted | Unindexed:
-    """The counts by the files beside a shard, or by the user's cache."""
+    """The counts from the files beside a shard, or from the user's cache."""
     location = Location.parse(shard.url)
     manifest = elsewhere(location, shard.manifest)
     if shard.entry is not None:
@@ -123,13 +123,13 @@ def _of_files(storage: Storage, cache: NodeCache, shard: Listed) -> Counted | Un
 
 
 def _fits_cache(storage: Storage, shards: Sequence[Unindexed]) -> bool:
-    """Whether the disk cache can hold what is to be read, so that reading all of it is no waste."""
+    """Whether the disk cache can hold the shards to be read, so that reading all of them is no waste."""
     options = storage.options
     return options.cache_dir is not None and sum(shard.num_bytes for shard in shards) <= int(options.cache_limit)
 
 
 def _warn_of_missing_indexes(shards: Sequence[Unindexed], cache: NodeCache) -> None:
-    """Say once what it costs that remote shards have no index, and how they get one."""
+    """Warn once of remote shards without an index, with the cost and the fix."""
     remote = [shard for shard in shards if not Location.parse(shard.url).is_local]
     if not remote:
         return

@@ -1,12 +1,12 @@
 """The kind of a file that is no tar, by its first bytes: a page, a pointer, an archive of another kind.
 
-In: the first bytes of a file. Out: its kind and what to do, or None where nothing speaks against a tar.
+In: the first bytes of a file. Out: its kind and a fix, or None where it may be a tar.
 """
 
 import re
 from typing import NamedTuple
 
-#: As many bytes decide.
+#: The number of first bytes that decide.
 HEAD = 512
 _PAGE = "check the URL and the rights: a server's message came, or was stored, in its place"
 _POINTER = "fetch the file that it points to with `{}`"
@@ -45,8 +45,8 @@ class Foreign(NamedTuple):
 
     Attributes:
         kind: Its kind in words, to go on after "got".
-        fix: What to do, to go on after "Fix:".
-        is_page: Whether a server may have sent it in the place of a shard.
+        fix: The advice, to go on after "Fix:".
+        is_page: Whether a server may have sent it in place of a shard.
     """
 
     kind: str

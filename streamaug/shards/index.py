@@ -1,7 +1,7 @@
-"""Samples of a shard: members grouped as webdataset groups them, and DALI's `.idx` text that stores the result.
+"""Samples of a shard: groups members as webdataset does, and reads and writes DALI's `.idx` text.
 
-In: the members of a tar, or the text of an index file. Out: `ShardIndex`, where each asked component of each sample
-lies. It never reads image bytes.
+In: the members of a tar, or the text of an index file. Out: `ShardIndex`, the position of each asked component of each
+sample. It never reads image bytes.
 """
 
 import posixpath
@@ -27,7 +27,7 @@ _FROM_PICTURES = {0x2400: ""} | {0x2400 + code: chr(code) for code in range(1, 0
 
 
 class Sample(NamedTuple):
-    """One sample: its key, and its members by suffix."""
+    """A sample: its key, and its members by suffix."""
 
     key: str
     members: dict[str, Member]
@@ -35,13 +35,13 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardIndex:
-    """Where the samples of one shard lie, n samples of C asked components.
+    """The positions of the n samples of a shard, with C asked components each.
 
     Attributes:
         keys: n webdataset keys.
         offsets: int64 (n, C), bytes from the shard's start to each component's data; -1 where the sample lacks it.
         sizes: int64 (n, C), bytes; -1 where the sample lacks it.
-        checksums: uint32 (n, C), CRC-32C of each component (0 where it lacks), or None where none are stored.
+        checksums: uint32 (n, C), CRC-32C of each component (0 where it lacks), or None without checksums.
         incomplete: The suffixes of each sample that lacks an asked component, by its number in the shard.
     """
 
@@ -67,7 +67,7 @@ def components_of(components: Sequence[str]) -> Components:
 
 
 def samples_of(members: Iterable[Member], shown_as: str, passed_over: PassedOver) -> Iterator[Sample]:
-    """The samples of a shard, as `group` groups them; what macOS puts beside each file is passed over.
+    """The samples of a shard, grouped by `group`; skips files that macOS adds.
 
     Args:
         members: The files of the shard, in order.
@@ -92,10 +92,10 @@ def samples_of(members: Iterable[Member], shown_as: str, passed_over: PassedOver
 def adjacent(samples: Iterable[Sample], shown_as: str) -> Iterator[Sample]:
     """The samples of a shard, which must be whole.
 
-    A key may come twice in a shard: then both are whole samples of some of the same suffixes.
+    A key may come twice in a shard, if both samples are whole: then they share a suffix.
 
     Raises:
-        ShardError: If a key begins a second time, with other suffixes: the first sample is one half, this the other.
+        ShardError: If a key begins a second time, with other suffixes: the two are halves of one sample.
             Keys of one path, "a" and "./a", are one key here.
     """
     first: dict[str, Sample] = {}
@@ -125,7 +125,7 @@ def group(members: Iterable[Member], shown_as: str) -> Iterator[Sample]:
     """Consecutive members of one key, exactly as webdataset 1.0 groups them.
 
     Raises:
-        ShardError: If one sample has two members of one suffix.
+        ShardError: If a sample has two members of one suffix.
     """
     key: str | None = None
     parts: dict[str, Member] = {}
@@ -150,17 +150,17 @@ def group(members: Iterable[Member], shown_as: str) -> Iterator[Sample]:
 
 
 def _is_valid(parts: dict[str, Member]) -> bool:
-    """Whether webdataset yields the sample: it drops those that carry a non-empty `__bad__`."""
+    """Whether webdataset yields the sample: it drops samples with a non-empty `__bad__`."""
     return "__bad__" not in parts or parts["__bad__"].size == 0
 
 
 def select(samples: Iterable[Sample], components: Components) -> ShardIndex:
-    """Where the asked components lie."""
+    """The positions of the asked components."""
     keys: list[str] = []
     offsets: list[int] = []
     sizes: list[int] = []
     incomplete: dict[int, tuple[str, ...]] = {}
-    same: dict[tuple[str, ...], tuple[str, ...]] = {}  # most lack the same, which is then held once
+    same: dict[tuple[str, ...], tuple[str, ...]] = {}  # most lack the same one, held once here
     for key, members in samples:
         for alternatives in components:
             member = next((members[name] for name in alternatives if name in members), None)
@@ -183,11 +183,12 @@ def write_index(samples: Sequence[Sample]) -> str:
     """The text of DALI's index, v1.2: a line per sample of "suffix offset size name" each member."""
     lines = [f"v1.2 {len(samples)}"]
     for sample in samples:
-        fields = (
-            f"{_escaped(suffix)} {member.offset} {member.size} {_escaped(member.name)}"
-            for suffix, member in sample.members.items()
-        )
-        lines.append(" ".join(fields))
+        members = sample.members.items()
+        line = " ".join([f"{suffix} {member.offset} {member.size} {member.name}" for suffix, member in members])
+        if not _is_plain(line, blanks=4 * len(members) - 1):
+            fields = (f"{_escaped(suffix)} {at.offset} {at.size} {_escaped(at.name)}" for suffix, at in members)
+            line = " ".join(fields)
+        lines.append(line)
     return "\n".join(lines) + "\n"
 
 
@@ -244,9 +245,15 @@ def _parsed(line: str, shown_as: str, number: int, num_bytes: int) -> Sample:
     return Sample(split[0], members)
 
 
+def _is_plain(line: str, *, blanks: int) -> bool:
+    """Whether a line of members has no field that is to be escaped, as nearly all have none."""
+    is_whole = line.count(" ") == blanks and "  " not in line and not line.startswith(" ") and not line.endswith(" ")
+    return is_whole and line.isascii() and line.isprintable()
+
+
 def _escaped(text: str) -> str:
     if text.isascii() and text.isprintable() and " " not in text and text:
-        return text  # nearly all
+        return text
     return text.translate(_TO_PICTURES) or "\u2400"
 
 

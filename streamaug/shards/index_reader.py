@@ -1,7 +1,7 @@
-"""`IndexReader`: the places of the samples in a shard, read on first use, and kept small.
+"""`IndexReader`: the positions of the samples in a shard, read on first use, and kept in a compact form.
 
-In: a shard as it was counted. Out: its `ShardIndex`, checked against the shard and completed by its checksums. An index
-that was read is kept while all kept ones are below a limit; one that had to be scanned is always kept.
+In: a counted shard. Out: its `ShardIndex`, checked against the shard and completed by its checksums. An index that was
+read is kept while all kept indexes are below a limit; an index that was scanned is always kept.
 """
 
 import dataclasses
@@ -21,12 +21,12 @@ from streamaug.shards.stale import check_fresh, instead_of_a_shard
 from streamaug.storage.location import Location
 from streamaug.storage.storage import Storage, Url
 
-#: Bytes of read indexes kept. Reading one again costs 6 µs a sample, 11 with checksums (best of 9, 2,000 samples).
+#: Bytes of read indexes kept. Reading an index again costs 6 µs a sample, 11 with checksums (best of 9, 2,000 samples).
 KEPT_LIMIT = 128 << 20
 
 
 class _Compact(NamedTuple):
-    """A shard's index, small: keys joined and encoded, the rest as in `ShardIndex`."""
+    """A shard's index in a compact form: keys joined and encoded, the rest as in `ShardIndex`."""
 
     keys: bytes
     offsets: npt.NDArray[np.int64]
@@ -36,7 +36,7 @@ class _Compact(NamedTuple):
 
     @classmethod
     def of(cls, index: ShardIndex) -> "_Compact":
-        """The same, small."""
+        """The compact form of an index."""
         keys = "\0".join(index.keys).encode("utf-8", "surrogateescape")
         return cls(keys, index.offsets, index.sizes, index.checksums, index.incomplete)
 
@@ -46,7 +46,7 @@ class _Compact(NamedTuple):
         return len(self.keys) + 2 * self.offsets.nbytes + (0 if self.checksums is None else self.checksums.nbytes)
 
     def whole(self) -> ShardIndex:
-        """The index that it was made of."""
+        """The index of which it was made."""
         keys = self.keys.decode("utf-8", "surrogateescape").split("\0") if len(self.offsets) else []
         return ShardIndex(keys, self.offsets, self.sizes, self.checksums, self.incomplete)
 
@@ -55,13 +55,13 @@ class IndexReader:
     """Reads the indexes of shards; may be used by any number of threads.
 
     Args:
-        storage: Where they lie.
+        storage: Reads the indexes.
         scanner: Makes the index of a shard that has none.
         components: The components of each sample to look up.
-        indexes: Those that were made when the shards were counted, by the shard's number.
+        indexes: Indexes that were made when the shards were counted, by the shard's number.
         has_checksums: int8 (S,): 1 where a manifest says that a shard has a companion of checksums, 0 where it says
             that it has none, -1 where there is no manifest.
-        manifests: For shards that a manifest in another folder lists, by number, that manifest: their indexes may lie
+        manifests: By number, the manifest of shards that a manifest in another folder lists: their indexes may lie
             beside it.
         kept_limit: Bytes of read indexes that are kept.
     """
@@ -87,14 +87,14 @@ class IndexReader:
 
     @property
     def num_kept(self) -> int:
-        """Indexes that need not be read again."""
+        """The number of indexes that need not be read again."""
         return len(self._kept)
 
     def read(self, number: int, url: Url, num_samples: int, num_bytes: int) -> ShardIndex:
-        """Where the samples of a shard lie.
+        """The index of a shard.
 
         Args:
-            number: The shard's, in the set.
+            number: The shard's number in the set.
             url: Where it lies.
             num_samples: The samples it must hold.
             num_bytes: The size it must have.
@@ -127,7 +127,7 @@ class IndexReader:
         return index
 
     def _listed(self, number: int, shard: Location, file: tuple[Location, bytes], num_bytes: int) -> list[Sample]:
-        """The samples that an index file lists, which must fit the shard; compared with it the first time."""
+        """The samples that an index file lists; checks the first time that the index fits the shard."""
         index, data = file
         try:
             samples = list(read_index(data.decode("utf-8", "surrogateescape"), index.shown, num_bytes))
@@ -153,7 +153,7 @@ class IndexReader:
     def _with_checksums(
         self, index: ShardIndex, samples: Sequence[Sample], number: int, shard: Location, file: tuple[Location, bytes]
     ) -> ShardIndex:
-        """The index with the checksums of its companion, if there is one."""
+        """The index with the checksums of its companion, if it has one."""
         if self._has_checksums[number] == 0:
             return index
         companion = checksums_of(shard, file[0])

@@ -1,6 +1,7 @@
-"""The label of every sample of a dataset, read once: what `ShardSet.balance_classes` balances by.
+"""Reads the label of every sample of a dataset once, for `ShardSet.balance_classes`.
 
-In: a catalogue whose second component is the label. Out: class numbers. It reads labels only, where they lie apart.
+In: a catalogue whose second component is the label. Out: class numbers. Where samples can be read one by one, it reads
+labels only.
 """
 
 from collections.abc import Iterator
@@ -23,10 +24,10 @@ _BLOCK = 16 << 20
 def read_labels(catalogue: Catalogue) -> Int64Array:
     """The label of every sample, int64 (N,), read from the second component.
 
-    Local shards are read label by label; others whole, 16 MB at a time and several at once.
+    It reads local shards label by label, and remote shards whole, 16 MB at a time and several at once.
 
     Raises:
-        ValueError: If there is no second component.
+        ValueError: If the set has no second component.
         TargetError: If a label is no class number, see `parse_label`, or a sample has none; names key and shard.
         StorageError: If labels cannot be read.
     """

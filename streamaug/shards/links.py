@@ -1,7 +1,7 @@
-"""Links in a tar: a name that stands for another member's data, as `tar` writes hard and symbolic links.
+"""Links in a tar: names for another member's data, as `tar` writes hard and symbolic links.
 
-In: the headers of a tar in order. Out: for a link, the data of the file that it leads to. GNU tar stores a file that it
-has met under another name as a hard link, without a word; trees of symbolic links are the usual form of a subset.
+In: the headers of a tar in order. Out: for a link, the data of the file to which it leads. GNU tar silently stores a
+second name of a file as a hard link; trees of symbolic links are the usual form of a subset.
 """
 
 import posixpath
@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-#: Links that lead to links are followed so far, as the kernel follows them.
+#: The number of links in a row that are followed, as in the kernel.
 _MOST_LINKS = 40
 
 
@@ -24,16 +24,16 @@ class _Entry(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The data that a link leads to; None: a directory."""
+    """The data to which a link leads; None: a directory."""
 
     data: tuple[int, int] | None
 
 
 class Links:
-    """The names of a tar that were met so far, and those further on, which are only looked at when a link needs them.
+    """The names of a tar so far, and those further on, which are read only when a link needs them.
 
     Args:
-        further: Gives all headers behind those that were added.
+        further: Yields all headers behind those that were added.
     """
 
     def __init__(self, further: Callable[[], Iterator[tarfile.TarInfo]]) -> None:
@@ -46,7 +46,7 @@ class Links:
         self._met[posixpath.normpath(info.name)] = _entry(info)
 
     def target(self, link: tarfile.TarInfo) -> Target | None:
-        """The member that a link leads to; None if the tar does not hold it.
+        """The member to which a link leads; None if the tar does not hold it.
 
         A hard link leads to an earlier member; a symbolic one is a path from its own folder, and may lead anywhere.
         """
@@ -63,12 +63,12 @@ class Links:
                 return Target((found.offset, found.size))
             if found.kind not in (tarfile.SYMTYPE, tarfile.LNKTYPE):
                 return Target(None) if found.kind == tarfile.DIRTYPE else None
-            # A hard link to a symbolic one is that link under its own name, so it leads on from its own folder.
+            # A hard link to a symbolic link is that link under its own name, so its path begins in its own folder.
             entry = found if entry.kind == tarfile.SYMTYPE else found._replace(name=entry.name)
         return None
 
     def _find(self, path: str) -> _Entry | None:
-        """The entry of a path, through links to folders where there are any in it."""
+        """The entry of a path, which may lead through links to folders."""
         for _ in range(_MOST_LINKS):
             entry = self._met.get(path) or self._behind().get(path)
             if entry is not None:
@@ -80,7 +80,7 @@ class Links:
         return None
 
     def _through_link(self, path: str) -> str | None:
-        """The path with the first of its folders that is a symbolic link replaced by what that leads to."""
+        """The path with the first of its folders that is a symbolic link replaced by the link's target."""
         parts = path.split("/")
         for count in range(1, len(parts)):
             folder = "/".join(parts[:count])

@@ -1,4 +1,4 @@
-"""One small file that lists all shards with their counts, so that 100,000 of them open with one read.
+"""The manifest: a small file that lists all shards with their counts, so that 100,000 of them open with one read.
 
 In and out: the `wids-shard-index-v1` JSON of webdataset, written by `streamaug index` as `index.json`; timm's
 `_info.json` is read too. It never reads a shard.
@@ -14,21 +14,21 @@ from streamaug.errors import IndexFormatError
 from streamaug.storage.location import Location
 from streamaug.storage.storage import Url
 
-#: Where a manifest is looked for beside the shards: ours, those that webdataset's documents use, timm's.
+#: Names of a manifest beside the shards: ours, those of webdataset's documentation, timm's.
 NAMES = ("index.json", "shardindex.json", "_info.json", "info.json")
 _KIND = "wids-shard-index-v1"
 _CHECKSUMS = "crc32c"
 
 
 class Entry(NamedTuple):
-    """One shard of a manifest.
+    """A shard in a manifest.
 
     Attributes:
         url: Where it lies.
         num_samples: Samples in it.
         num_bytes: Its size; -1 where the manifest does not say.
         has_checksums: Whether a companion of checksums lies beside its index.
-        split: The split that the manifest puts it into; None where it does not say.
+        split: Its split in the manifest; None where the manifest has none.
     """
 
     url: str
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 
 def parse(data: bytes, url: Url) -> list[Entry] | None:
-    """The shards that a manifest lists, URLs relative to it resolved; None where the file is no manifest.
+    """The shards that a manifest lists, with relative URLs resolved; None where the file is no manifest.
 
     Args:
         data: The file.
@@ -74,10 +74,10 @@ def parse(data: bytes, url: Url) -> list[Entry] | None:
 
 
 def find(read: Callable[[Location], bytes | None], shard: Location) -> tuple[Location, list[Entry]] | None:
-    """The manifest beside a shard, as (where it lies, what it lists): the first that is there, in the order of `NAMES`.
+    """The manifest beside a shard, as (location, entries): the first that exists, in the order of `NAMES`.
 
     Args:
-        read: Gives the content of a file, None where there is none.
+        read: Returns the content of a file, None where it does not exist.
         shard: Any shard of the folder.
 
     Raises:
@@ -95,8 +95,8 @@ def find(read: Callable[[Location], bytes | None], shard: Location) -> tuple[Loc
 def of_shards(entries: Sequence[Entry], urls: Iterable[str]) -> dict[str, Entry]:
     """The records of shards in a manifest, by their URLs as given.
 
-    A shard is the entry of its own URL; where the manifest has none, for it may have been copied with its shards, the
-    entry of its name, if only one entry has that name.
+    A shard's record is the entry of its own URL. A manifest may have been copied with its shards: where it lacks the
+    URL, the record is the entry of its name, if only one entry has that name.
     """
     by_location = {_same(Location.parse(entry.url)): entry for entry in entries}
     by_name: dict[str, Entry | None] = {}
@@ -135,7 +135,7 @@ def _resolved(name: str, manifest: Location) -> str:
 
 
 def write(entries: Iterable[Entry]) -> str:
-    """The manifest of shards that lie beside it, as JSON text."""
+    """The manifest of shards beside it, as JSON text."""
     shardlist = [_item({"url": Location.parse(entry.url).name}, entry) for entry in entries]
     return json.dumps({"__kind__": _KIND, "wids_version": 1, "shardlist": shardlist}, indent=1) + "\n"
 
@@ -143,10 +143,10 @@ def write(entries: Iterable[Entry]) -> str:
 def merge(data: bytes | None, url: Url, entries: Iterable[Entry]) -> str:
     """The manifest as JSON text, after shards were counted anew.
 
-    It names shards that lie beside it by their names, so that they can be moved with it; others by path or URL.
+    It names shards beside it by their names, so that they can be moved with it; others by path or URL.
 
-    What it says of other shards, and fields of others' making, stay as they are. Fields about one of the shards, a hash
-    for instance, go when its count or size has changed. Text that is no JSON is replaced.
+    Entries of other shards, and fields of other programs, stay unchanged. Such fields of a shard, a hash for instance,
+    are removed when its count or size has changed. Text that is no JSON is replaced.
 
     Args:
         data: The existing manifest, or None.
@@ -181,7 +181,7 @@ def merge(data: bytes | None, url: Url, entries: Iterable[Entry]) -> str:
 
 
 def _wids(data: bytes | None, manifest: Location) -> dict[str, Any]:
-    """The contents of a manifest; an empty one where there is none, or no JSON."""
+    """The contents of a manifest; an empty manifest where the file does not exist or is no JSON."""
     empty = {"__kind__": _KIND, "wids_version": 1, "shardlist": []}
     try:
         content = empty if data is None else json.loads(data)
@@ -207,7 +207,7 @@ def _name_in(manifest: Location, shard: Location) -> str:
 
 
 def _same(shard: Location) -> str:
-    """One name for a shard, however its path is written."""
+    """The same name for a shard for every spelling of its path."""
     return os.path.abspath(shard.path) if shard.is_local else shard.shown  # noqa: PTH100 - as fast as it gets
 
 

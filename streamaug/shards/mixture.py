@@ -1,4 +1,4 @@
-"""What `ShardSet.mix` does: the catalogues of several datasets joined, and the ordering that mixes them.
+"""The work of `ShardSet.mix`: it joins the catalogues of several datasets, and makes the ordering that mixes them.
 
 In: datasets with their orderings and weights. Out: one catalogue, one ordering. It never reads a shard.
 """
@@ -13,7 +13,7 @@ from streamaug.shards.catalogue import Catalogue, JoinedCatalogue
 
 
 class Part(NamedTuple):
-    """A dataset that is to be mixed: its catalogue, its ordering, its weight, and its name in errors."""
+    """A dataset to mix: its catalogue, its ordering, its weight, and its name in errors."""
 
     catalogue: Catalogue
     ordering: Ordering
@@ -26,7 +26,7 @@ def mixed(parts: Sequence[Part]) -> tuple[JoinedCatalogue, Mixture]:
 
     Raises:
         ValueError: If there is no dataset, a weight is no positive number, the datasets differ in components or storage
-            options, or one has an order of its own.
+            options, or a dataset has an order of its own.
     """
     if not parts:
         raise ValueError("ShardSet.mix: must be given at least one dataset, got none. Pass {shards: weight, …}.")
@@ -51,9 +51,9 @@ def mixed(parts: Sequence[Part]) -> tuple[JoinedCatalogue, Mixture]:
 
 
 def _flattened(parts: Sequence[Part]) -> dict[Catalogue, Weight]:
-    """The plain datasets of a mixture with their weights; one that comes twice has both together.
+    """The plain datasets of a mixture with their weights; a dataset that comes twice has the sum of its weights.
 
-    A mixture among the parts stands for its own datasets, which divide its weight as they divide the mixture.
+    A mixture among the parts is replaced by its own datasets, which divide its weight as they divide the mixture.
     """
     Weights([part.weight for part in parts])  # before anything is multiplied: the error names the weight as given
     weights: dict[Catalogue, Weight] = {}

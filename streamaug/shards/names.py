@@ -1,6 +1,6 @@
 """The sample and the suffix in a member's name, exactly as webdataset 1.0 splits names.
 
-In: names of a tar. Out: key and suffix, or the kind of name that no sample has.
+In: names of a tar. Out: key and suffix, or the kind of a name that belongs to no sample.
 """
 
 import re
@@ -16,10 +16,10 @@ class PassedOver:
     """Members of a shard, or of many, that are part of no sample; counted by kind, with an example of each.
 
     Attributes:
-        counts: Kind to number, in the order in which the kinds were met.
+        counts: Kind to number, in the order in which the kinds first came.
     """
 
-    #: Kinds that every tar of a tree has, and that nobody put there to be read.
+    #: Kinds that every tar of a folder tree has, and that belong to no sample.
     USUAL = frozenset({"directory", "metadata"})
 
     def __init__(self) -> None:
@@ -32,12 +32,12 @@ class PassedOver:
         self._examples.setdefault(kind, name)
 
     def merge(self, other: "PassedOver") -> None:
-        """Count what another shard passed over too."""
+        """Add the counts of another shard."""
         self.counts += other.counts
         self._examples = other._examples | self._examples
 
     def described(self, *, usual: bool) -> str:
-        """Kinds, numbers and examples in one line; "" where there is nothing to say.
+        """Kinds, numbers and examples in one line; "" where no kind was counted.
 
         Args:
             usual: Whether to name the kinds of `USUAL` too.
@@ -58,12 +58,12 @@ def key_and_suffix(name: str) -> tuple[str, str] | None:
 
 
 def metadata(name: str) -> bool:
-    """Whether webdataset takes the name for metadata of the shard: `__x__`, at its start."""
+    """Whether webdataset takes the name for metadata of the shard: it begins with `__x__`."""
     return _METADATA.match(name) is not None or ("/" not in name and name.startswith("__") and name.endswith("__"))
 
 
 def kind_without_sample(name: str) -> str | None:
-    """Why a name is part of no sample, as a kind to count; None if it is part of one."""
+    """The reason why a name is part of no sample, as a kind to count; None if it is part of a sample."""
     if macos(name):
         return "macOS metadata"
     if metadata(name):

@@ -1,9 +1,10 @@
-"""Indexes of remote shards that have none beside them, made once a node and kept in the user's cache.
+"""Indexes of remote shards without an index file, made once a node and kept in the user's cache.
 
-In: one version of a remote shard. Out: its index, if a process of this user has made it before. Processes that want one
-at the same time wait for the first of them. A cache that cannot be used is done without: it only saves time.
+In: a version of a remote shard. Out: its index, if a process of this user has made it before. When several processes
+need an index at the same time, the first makes it and the others wait. The cache only saves time: where it cannot be
+used, counting goes on without it.
 
-Layout: `<cache>/streamaug/indexes/ab/<key>`, a line of ours and DALI's text; `locks/ab` is held while one is made.
+Layout: `<cache>/streamaug/indexes/ab/<key>`, a line of ours and DALI's text; `locks/ab` is held while an index is made.
 """
 
 import os
@@ -25,11 +26,11 @@ from streamaug.storage.storage import Storage
 
 _MAGIC = "streamaug-scan-1"
 _BUSY, _NONE = -1, -2
-#: A line of ours has fewer bytes.
+#: The bound of the length of our line.
 _LINE = 128
-#: Seconds between looks at a lock, and until a process that holds one is no longer waited for.
+#: Seconds between tries of a lock, and seconds after which waiting for it ends.
 _PAUSE, _PATIENCE = 0.05, 1800.0
-#: Indexes that were not used for so long are deleted.
+#: Seconds without use after which an index is deleted.
 _KEPT_SECONDS = 90 * 86400.0
 
 
@@ -44,7 +45,7 @@ class NodeCache:
     """The user's cache; used by any number of threads and processes.
 
     Args:
-        folder: Where it lies; made when the first index is written.
+        folder: Its folder; made when the first index is written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,13 +64,13 @@ class NodeCache:
         """Whether indexes can be kept in it."""
         try:
             self._in("locks").mkdir(parents=True, exist_ok=True)
-        except (OSError, RuntimeError):  # no home at all
+        except (OSError, RuntimeError):  # the user has no home folder
             return False
         return os.access(self.folder, os.W_OK)
 
     @staticmethod
     def key(storage: Storage, shard: Location) -> str | None:
-        """The key of the present version of a remote shard; None where its store tells no version from another.
+        """The key of the present version of a remote shard; None where its store sends no version.
 
         Raises:
             StorageError: If it cannot be reached.
@@ -80,7 +81,7 @@ class NodeCache:
         return key_of(f"{storage.options.endpoint or ''}\0{shard.unsigned}", identity.size, identity.tag)
 
     def count(self, key: str) -> Kept | None:
-        """How many samples a kept index has; None if there is none."""
+        """The number of samples of a kept index; None if none is kept."""
         try:
             with self._file(key).open("rb") as file:
                 kept = _first_line(file.read(_LINE))
@@ -89,7 +90,7 @@ class NodeCache:
         return None if kept is None else kept[0]
 
     def read(self, key: str, shard: Location) -> list[Sample] | None:
-        """The samples that a kept index lists; None if there is none, or a damaged one."""
+        """The samples that a kept index lists; None if none is kept, or it is damaged."""
         try:
             data = self._file(key).read_bytes()
             os.utime(self._file(key))
@@ -105,7 +106,7 @@ class NodeCache:
             return None
 
     def write(self, key: str, samples: Sequence[Sample], num_bytes: int) -> bool:
-        """Keep an index; whether that could be done."""
+        """Keep an index; False if it could not be written."""
         text = write_index(samples).encode("utf-8", "surrogateescape")
         line = f"{_MAGIC} {len(samples)} {num_bytes} {crc32c(text):08x}\n".encode()
         try:
@@ -159,7 +160,7 @@ class NodeCache:
         return self.folder.joinpath(*parts)
 
     def _sweep(self) -> None:
-        """Delete what nobody has used for long, once a process."""
+        """Delete indexes that were not used for long, once a process."""
         if self._swept:
             return
         self._swept = True
@@ -171,7 +172,7 @@ class NodeCache:
 
 
 def _first_line(head: bytes) -> tuple[Kept, int] | None:
-    """The fields of the first line, and the checksum of the text behind it; None if it is no line of ours."""
+    """The fields of the first line, and the checksum of the text behind it; None for another line."""
     fields = head.partition(b"\n")[0].decode("ascii", "replace").split(" ")
     if len(fields) != 4 or fields[0] != _MAGIC:
         return None

@@ -1,7 +1,7 @@
-"""`RangeFile`: a remote object as a file that is read forward; what nobody reads is skipped where that saves time.
+"""`RangeFile`: a remote object as a file that is read forward, which skips unread parts where that saves time.
 
-In: an object, and how fast its store answered so far. Out: bytes, by requests of a size that grows while reading goes
-on without a gap. A gap is read over while its bytes take less time than a request.
+In: an object, and the speed of its store so far. Out: bytes, by requests of a size that grows while reading goes on
+without a gap. It reads through a gap whose bytes take less time than a request.
 """
 
 import threading
@@ -15,22 +15,22 @@ from streamaug.storage.storage import Storage
 
 #: Bytes of the first request behind a skip, and of the largest one.
 _LEAST, _MOST = 16 << 10, 8 << 20
-#: A header's length: how far back the file can go without another request.
+#: A header's length, by which the file can go back without another request.
 _BACK = 512
 #: A gap below this is never worth a request, whatever was measured.
 _LEAST_GAP = 64 << 10
-#: A request grows to so many gaps: four fifths of its time then bring bytes, and what it brings too much is little.
+#: A request grows to this many gaps: then four fifths of its time bring bytes, and few bytes are unneeded.
 _GAPS = 4
-#: Requests of at least so many bytes tell how fast bytes come; those behind a skip, what a skip costs.
+#: Requests of at least this many bytes measure the rate of bytes; requests behind a skip, the cost of a skip.
 _LARGE = 128 << 10
-#: Skips and large requests that are tried before either is preferred; the first of all sets the connection up.
+#: Skips and large requests to try before either is preferred; the very first sets the connection up.
 _TRIED_SKIPS, _TRIED_LARGE = 4, 2
-#: Latest requests of either kind that count.
+#: The number of latest requests of either kind that count.
 _RECENT = 16
 
 
 class Pace:
-    """How fast a store answers, over all threads that read from it, and so what is worth skipping."""
+    """The speed of a store, over all threads that read from it, which decides the gaps to skip."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class Pace:
 
         Args:
             num_bytes: The bytes that it brought.
-            seconds: How long it took, body included.
+            seconds: Its time, body included.
         """
         with self._lock:
             if num_bytes <= _LEAST:
@@ -53,7 +53,7 @@ class Pace:
 
     @property
     def gap(self) -> int:
-        """Bytes that take as long as a request, and are worth skipping; at first, both ways are tried."""
+        """Bytes that take as long as a request, from which on skipping pays; at first, it tries both ways."""
         with self._lock:
             if len(self._skips) < _TRIED_SKIPS:
                 return _LEAST_GAP
@@ -67,7 +67,7 @@ class Pace:
 
     @property
     def _skip_seconds(self) -> float:
-        """The cost of a skip: the lower quartile, for now and then an answer waits for others."""
+        """The cost of a skip: the lower quartile, because some answers wait for others."""
         return sorted(self._skips)[len(self._skips) // 4]
 
     @property
@@ -82,10 +82,10 @@ class RangeFile:
     """A remote object as a file.
 
     Args:
-        storage: What reads it.
+        storage: Reads the object.
         location: The object.
         size: Its size in bytes.
-        pace: Measures the requests, and says which gaps to skip; None: all is read, nothing skipped.
+        pace: Measures the requests, and says which gaps to skip; None: read everything.
     """
 
     def __init__(self, storage: Storage, location: Location, size: int, pace: Pace | None = None) -> None:
@@ -120,13 +120,13 @@ class RangeFile:
         return data
 
     def _go_to(self, offset: int) -> None:
-        """Forget what is held, and go on at an offset."""
+        """Drop the bytes held, and go on at an offset."""
         self._held.clear()
         self._held_from, self._pieces = offset, None
         self._request = _MOST if self._pace is None else _LEAST
 
     def _fetch(self, stop: int) -> None:
-        """Fetch the bytes that follow those held, or, behind a gap that is worth skipping, those at the offset."""
+        """Fetch the bytes behind those held, or, behind a gap that is worth skipping, those at the offset."""
         end = self._held_from + len(self._held)
         if self._pace is not None and self._pieces is None and self._at - end >= self._pace.gap:
             self._go_to(self._at)
@@ -135,7 +135,7 @@ class RangeFile:
         del self._held[:keep]
         self._held_from += keep
         if self._pieces is None and self._storage.sends_whole(self._location):
-            self._pieces = self._storage.stream(self._location, end)  # or each request would cost the whole object
+            self._pieces = self._storage.stream(self._location, end)  # else each request would cost the whole object
         if self._pieces is None:
             self._held += self._read(end, min(max(end + self._request, stop), self._size))
             self._request = min(2 * self._request, _MOST if self._pace is None else self._pace.most)

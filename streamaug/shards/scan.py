@@ -1,7 +1,7 @@
-"""Finding the samples of a shard that has no index file, by its headers, or by all its bytes where those are wanted.
+"""Finds the samples of a shard without an index file, by its headers, or by all its bytes where these are needed.
 
-In: a shard. Out: its samples, and what it holds beside them. Remote shards are read in order, in ranges that are
-retried and checked like any other; where only headers are wanted, the data between them is skipped if that saves time.
+In: a shard. Out: its samples, and its other members. It reads remote shards in order, in ranges that are retried and
+checked like others; where only headers are needed, it skips the data between them if that saves time.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from streamaug.storage.local import unreadable
 from streamaug.storage.location import Location
 from streamaug.storage.storage import Storage, Url
 
-#: The function to call with each member and the file from which it can be read.
+#: A function to call with each member and the file from which it can be read.
 Visit = Callable[[Member, Seekable], None]
 
 
@@ -31,12 +31,12 @@ def scan(
     """The samples of a shard, and its size in bytes.
 
     Args:
-        storage: What reads it.
+        storage: Reads the shard.
         url: The shard.
         visit: Called for each member in order, but for links, when the file may be read forward from it.
         passed_over: Counts the members that are part of no sample, if given.
-        pace: Of a remote shard, skip the data of members where that saves time, by what is measured here. None: read
-            all of it, by way of the disk cache if there is one.
+        pace: Of a remote shard, skips the data of members where its measurements say that this saves time. None: read
+            all of it, through the disk cache if there is one.
 
     Raises:
         StorageError: If it cannot be read.
@@ -61,17 +61,17 @@ def scan(
 def stream(
     storage: Storage, url: Url, num_bytes: int, passed_over: PassedOver | None = None
 ) -> Iterator[tuple[Sample, dict[str, bytes]]]:
-    """The samples of a shard one after the other, each with the bytes of its members by suffix.
+    """The samples of a shard in order, each with the bytes of its members by suffix.
 
     Args:
-        storage: What reads it.
+        storage: Reads the shard.
         url: The shard.
         num_bytes: Its size.
         passed_over: Counts the members that are part of no sample, if given.
 
     Raises:
         StorageError: If it cannot be read.
-        ShardError: If it is no valid shard; the samples before the damage have come by then.
+        ShardError: If it is no valid shard; the samples before the damage come first.
     """
     location = Location.parse(url)
     held: dict[int, bytes] = {}
@@ -81,7 +81,7 @@ def stream(
         held[member.offset] = file.read(member.size)
 
     def content(member: Member) -> bytes:
-        if member.is_link:  # to data that may have passed by long ago, or come much later
+        if member.is_link:  # to data that was read long ago, or comes much later
             return bytes(storage.read(location, member.offset, member.offset + member.size))
         return held[member.offset]
 

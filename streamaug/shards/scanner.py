@@ -1,7 +1,7 @@
-"""`Scanner`: indexes of shards that have none, made by reading the shards, those of remote ones once a node.
+"""`Scanner`: makes the indexes of shards without one by reading the shards; those of remote shards once a node.
 
-In: a shard. Out: its samples. For remote shards the data between headers is skipped where that saves time, unless the
-disk cache is to be filled by the way; what is made is kept in the user's cache.
+In: a shard. Out: its samples. Of remote shards it skips the data between headers where that saves time, unless it fills
+the disk cache; it keeps their indexes in the user's cache.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from streamaug.storage.storage import Storage
 
 
 class Scanned(NamedTuple):
-    """The facts read from a shard.
+    """The facts of a scanned shard.
 
     Attributes:
         samples: Its samples.
@@ -35,9 +35,9 @@ class Scanner:
     """Makes indexes; used by any number of threads, and may be pickled.
 
     Args:
-        storage: What reads the shards.
-        cache: Where indexes of remote shards are kept.
-        fills_cache: Whether all bytes of remote shards are read, by way of the disk cache, and not headers alone.
+        storage: Reads the shards.
+        cache: The cache of indexes of remote shards.
+        fills_cache: Whether to read all bytes of remote shards, through the disk cache, and not headers alone.
     """
 
     def __init__(self, storage: Storage, cache: NodeCache, *, fills_cache: bool) -> None:

@@ -1,7 +1,7 @@
-"""Part of a dataset: some of its shards, or the first samples of each, without a byte being copied.
+"""A part of a dataset: some of its shards, or the first samples of each; it copies no byte.
 
-In: a catalogue, and what to take. Out: a catalogue. The part has a fingerprint of its own, so that no state of the
-whole goes on in it.
+In: a catalogue, and a choice. Out: a catalogue. The part has a fingerprint of its own, so that it refuses a state of
+the whole.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import numpy as np
 from streamaug.shards.catalogue import Catalogue, Int64Array, Shard
 from streamaug.shards.index import ShardIndex
 
-_ROUNDING = 1e-9  # so that 0.29 of 100 samples are 29, whatever the product of floats is
+_ROUNDING = 1e-9  # so that 0.29 of 100 samples are 29, in spite of rounding
 
 
 class SelectedCatalogue(Catalogue):
@@ -26,7 +26,7 @@ class SelectedCatalogue(Catalogue):
     Args:
         catalogue: The whole.
         numbers: The shards to take, by their numbers in the whole.
-        counts: int64 (S,), how many samples of each to take, from its beginning.
+        counts: int64 (S,), the number of samples to take from the beginning of each.
     """
 
     def __init__(self, catalogue: Catalogue, numbers: Sequence[int], counts: Int64Array) -> None:
@@ -40,12 +40,12 @@ class SelectedCatalogue(Catalogue):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over the fingerprint of the whole, and what is taken of it."""
+        """SHA-256 (hex) over the fingerprint of the whole, and the choice."""
         taken = json.dumps([self._numbers, self.sizes.tolist()])
         return hashlib.sha256(f"{self._whole.fingerprint} {taken}".encode()).hexdigest()
 
     def index(self, shard: int) -> ShardIndex:
-        """Where the samples of one shard lie that are taken; raises as the whole's does."""
+        """The index of a shard, of the chosen samples; raises as the whole's does."""
         found, count = self._whole.index(self._numbers[shard]), self.shards[shard].num_samples
         return ShardIndex(
             found.keys[:count],
@@ -61,7 +61,7 @@ def selected(catalogue: Catalogue, shards: Any, fraction: float | None) -> Selec
 
     Raises:
         TypeError: If `shards` is neither None, a slice nor a list of integers.
-        ValueError: If a shard is not there or comes twice, the fraction does not lie in 0..1, or nothing is left.
+        ValueError: If a shard does not exist or comes twice, the fraction does not lie in 0..1, or no sample is left.
     """
     numbers = _numbers(shards, len(catalogue.shards))
     sizes = catalogue.sizes[numbers]

@@ -1,7 +1,7 @@
 """`ShardSet`: a dataset, which is a catalogue of shards and an ordering of their samples.
 
-In: paths or URLs of WebDataset tars. Out: what a `ShardReader` reads. Two sets may share one catalogue: balancing or
-ordering a set anew opens nothing again.
+In: paths or URLs of WebDataset tars. Out: a dataset for `ShardReader`. Two sets may share a catalogue: balancing or
+ordering a set anew opens no shard again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,8 +31,8 @@ class ShardSet:
     """A dataset; made by `ShardSet.open`.
 
     Args:
-        catalogue: The shards, and where their samples lie.
-        ordering: How the samples are ordered.
+        catalogue: The shards, and the positions of their samples.
+        ordering: Makes the order of the samples.
 
     Attributes:
         catalogue: As given.
@@ -58,19 +58,20 @@ class ShardSet:
         """Open shards by path or URL.
 
         The counts come from a manifest beside the shards (`index.json`, or timm's `_info.json`), else from the `.idx`
-        of each shard, else from the headers of the shard itself. Those of a remote shard are kept in the user's cache
+        of each shard, else from the headers of the shard itself. Counts of a remote shard are kept in the user's cache
         (`$XDG_CACHE_HOME/streamaug`, else `~/.cache/streamaug`), so that they are read once a node.
 
         Args:
             source: Paths or URLs, with braces and `::` as webdataset takes them, and `*`, `?` and `[…]` in paths; or a
                 manifest (.json), or a folder: its manifest, else all its tars. Several in a list or tuple.
-            split: The split to take of what a manifest, folder or pattern names: "train", say. As the manifest calls
-                it, else by a word in the shards' names. None: there must be one split only.
-            components: The suffixes of a sample's parts, the image first, the label second; "jpg;png" is either.
-            storage: How object storage is reached.
+            split: The split to take, "train", say, where a manifest, folder or pattern names shards. The manifest says
+                the split of a shard, else a word in its name. None: all must be of one split.
+            components: The suffixes of a sample's components, the image first, the label second; "jpg;png" means
+                either.
+            storage: The options of object storage.
 
         Raises:
-            ValueError: If nothing is named, several splits are and none is chosen, or the components clash.
+            ValueError: If no shard is named, several splits are named and none is chosen, or the components clash.
             StorageError: If a shard or its index cannot be read; names it.
             ShardError: If a shard or its index is damaged, or there is no sample; names it.
         """
@@ -83,19 +84,20 @@ class ShardSet:
 
     @staticmethod
     def mix(parts: "Mapping[ShardSet, Weight]") -> "ShardSet":
-        """Several datasets as one, each with its share of every epoch.
+        """Join several datasets, each with its share of every epoch.
 
         Args:
             parts: {shards: weight, …}; a weight is a share of the samples of an epoch, and they need not sum to 1. A
-                mixture among them stands for its own datasets, which divide its weight as they divide the mixture. A
-                weight may be a function of the epoch, from 0, that gives it; 0 lets a dataset rest. It must be pure,
-                for it is asked for all epochs up to the present one, and picklable where the chain is to be.
+                mixture among them is replaced by its own datasets, which divide its weight as they divide the mixture.
+                A weight may be a function of the epoch, from 0; it may return 0, and the dataset rests. The function
+                must be pure, because it is called for all epochs up to the present one, and picklable if the chain is
+                to be pickled.
 
         Raises:
             TypeError: If parts is no mapping of sets.
-            ValueError: If there is no dataset, a weight is no positive number, a function gives none for epoch 0, the
-                datasets differ in components or storage options, or one has an order of its own. Later, when an epoch
-                begins for which a function gives no weight; names the epoch.
+            ValueError: If there is no dataset, a weight is no positive number, a function returns no weight for epoch
+                0, the datasets differ in components or storage options, or a dataset has an order of its own. Later,
+                when an epoch begins for which a function returns no weight; names the epoch.
         """
         if not isinstance(parts, Mapping):
             raise TypeError(
@@ -113,14 +115,13 @@ class ShardSet:
         return ShardSet(catalogue, ordering)
 
     def balance_classes(self) -> "ShardSet":
-        """The same samples, but every class equally often in every epoch; reads all labels once.
+        """Order the same samples so that every class comes equally often in every epoch; reads all labels once.
 
-        Images are then fetched one by one where a class is scattered over the shards: fit for local disks and caches.
-        For whole shards of one class, `mix` reads longer ranges.
+        Where a class is scattered over the shards, images are fetched one by one, which suits local disks and caches.
+        For shards of a single class, `mix` reads longer ranges.
 
         Raises:
-            ValueError: If there is no label component, or the set has an order of its own, which the balance would
-                undo.
+            ValueError: If the set has no label component, or an order of its own, which the balance would undo.
             TargetError: If a label is no ASCII integer; names key and shard.
         """
         if not self.ordering.is_plain:
@@ -131,19 +132,19 @@ class ShardSet:
         return self.ordered_by(Balanced(read_labels(self.catalogue)))
 
     def select(self, shards: slice | Sequence[int] | None = None, fraction: float | None = None) -> "ShardSet":
-        """Part of the set, without rewriting it: some shards, the first samples of each, or both.
+        """Take a part of the set, without rewriting it: some shards, the first samples of each, or both.
 
-        Parts of one shard lie side by side in it, so a fraction is a fair sample where the shards were shuffled when
-        they were made.
+        The fraction takes neighbours in a shard, so it is a fair sample if the samples were shuffled when the shards
+        were made.
 
         Args:
-            shards: The shards to take by number, in the order of a list given; a slice of those listed. None: all.
-            fraction: How much of each shard's samples to take from its beginning, 0..1, rounded down. None: all.
+            shards: The numbers of the shards to take, in the order of the list; or a slice. None: all.
+            fraction: The share of each shard's samples to take from its beginning, 0..1, rounded down. None: all.
 
         Raises:
             TypeError: If `shards` is neither a slice nor a list of integers.
-            ValueError: If a shard is not there or is named twice, the fraction lies outside 0..1, nothing is left, or
-                the set has an order of its own, which the choice would undo.
+            ValueError: If a shard does not exist or is named twice, the fraction lies outside 0..1, no sample is left,
+                or the set has an order of its own, which the choice would undo.
         """
         if not self.ordering.is_plain:
             raise ValueError(
@@ -153,7 +154,7 @@ class ShardSet:
         return ShardSet(selected(self.catalogue, shards, fraction), self.ordering)
 
     def ordered_by(self, ordering: Ordering) -> "ShardSet":
-        """The same shards with another ordering, one of your own for instance.
+        """Read the same shards in another order, of your own for instance.
 
         Raises:
             TypeError: If it is no `streamaug.order.Ordering`.
@@ -186,7 +187,7 @@ class ShardSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over the shards as listed, and what else decides the order: the same on disk and in S3."""
+        """SHA-256 (hex) over the shards as listed, and all that decides the order: the same on disk and in S3."""
         return self.ordering.fingerprint(self.catalogue.fingerprint)
 
     @property
@@ -215,7 +216,7 @@ class ShardSet:
         return self.catalogue.storage
 
     def index(self, shard: int) -> ShardIndex:
-        """Where the samples of one shard lie; may be called by any number of threads.
+        """The index of a shard; may be called by any number of threads.
 
         Raises:
             StorageError: If the index or the shard cannot be read.

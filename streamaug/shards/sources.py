@@ -1,6 +1,6 @@
-"""Which shards a source names: paths, URLs and patterns of them, folders, manifests.
+"""The shards that a source names: paths, URLs, patterns, folders, manifests.
 
-In: what a user writes. Out: the shards in order, each with what a manifest says of it. Relative paths become absolute
+In: the user's source. Out: the shards in order, each with its record in a manifest. Relative paths become absolute
 here, so that a program may change its folder later.
 """
 
@@ -16,6 +16,7 @@ from streamaug.shards import manifest
 from streamaug.shards.splits import chosen, splits_of
 from streamaug.storage.location import Location
 from streamaug.storage.parallel import in_parallel
+from streamaug.storage.patterns import objects_of
 from streamaug.storage.storage import Storage
 
 
@@ -24,8 +25,8 @@ class Listed(NamedTuple):
 
     Attributes:
         url: Where it lies.
-        entry: Its record in a manifest, None where no manifest has one.
-        manifest: That manifest, beside which an index may lie too.
+        entry: Its record in a manifest, None where no manifest has a record.
+        manifest: That manifest, beside which its index may lie.
     """
 
     url: str
@@ -34,7 +35,7 @@ class Listed(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """Shards that are named together: by a manifest, a folder or a pattern (then `by` says by which), or one by one."""
+    """Shards that are named together, by the manifest, folder or pattern `by`, or one by one."""
 
     shards: list[Listed]
     by: str | None
@@ -48,14 +49,14 @@ def list_shards(
     every_split: bool = False,
     manifests: bool = True,
 ) -> list[Listed]:
-    """The shards that names stand for, in order.
+    """The shards of names, in order.
 
     Args:
-        storage: What reads manifests.
-        names: Paths and URLs, paths with `*`, `?` and `[…]` among them; folders and manifests.
-        split: Of shards that are named together, those of this split.
-        every_split: Take those of all splits.
-        manifests: Whether to look into manifests; without, folders are listed and nothing is known of a shard.
+        storage: Reads manifests.
+        names: Paths and URLs, also with `*`, `?` and `[…]`; folders and manifests.
+        split: The split to take of shards that are named together.
+        every_split: Whether to take all splits.
+        manifests: Whether to read manifests; if not, folders are listed and shards have no records.
 
     Raises:
         ValueError: If several splits are named together, and none is chosen.
@@ -79,7 +80,7 @@ def list_shards(
 
 
 def absolute(name: str) -> str:
-    """A path as it will be found from any folder, `~` filled in; a URL as it is."""
+    """A path as an absolute path, with `~` filled in; a URL unchanged."""
     if "://" in name:
         return name
     if name.startswith("~") and not os.path.lexists(name):
@@ -88,23 +89,25 @@ def absolute(name: str) -> str:
 
 
 def _names_several(name: str) -> bool:
-    """Whether a name may stand for more than one shard: for what is in a folder or manifest, or matches a pattern."""
+    """Whether a name may stand for several shards: it is a folder, a manifest or a pattern."""
     try:
         location = Location.parse(name)
-    except ValueError:  # whoever reads it says so
+    except ValueError:  # reading it raises the error
         return False
     if location.name.endswith(".json") or location.path in ("", "/") or location.path.endswith("/"):
         return True
-    return location.is_local and (not location.name.endswith(".tar") or glob.has_magic(location.path))
+    return glob.has_magic(location.path) or (location.is_local and not location.name.endswith(".tar"))
 
 
 def _named(storage: Storage, manifests: bool, name: str) -> _Group:
-    """The shards that a name stands for which may be that of several."""
+    """The shards of a name that may stand for several."""
     location = Location.parse(name)
     if location.name.endswith(".json"):
         return _of_manifest(storage, location)
     if not location.is_local:
-        return _of_remote_folder(storage, location)
+        if location.path in ("", "/") or location.path.endswith("/"):
+            return _of_remote_folder(storage, location)
+        return _of_remote_pattern(storage, location)
     path = location.path
     if glob.has_magic(path) and not os.path.lexists(path):
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - of strings, with odd bytes in them
@@ -150,8 +153,14 @@ def _of_remote_folder(storage: Storage, folder: Location) -> _Group:
     return _Group([Listed(entry.url, entry, found[0]) for entry in found[1]], folder.shown)
 
 
+def _of_remote_pattern(storage: Storage, pattern: Location) -> _Group:
+    """The objects of a store that match; a single object whose name looks like a pattern stands for itself."""
+    urls = objects_of(storage, pattern)
+    return _Group([Listed(url) for url in urls], None if urls == [pattern.url] else pattern.shown)
+
+
 def _joined(groups: Sequence[_Group]) -> list[_Group]:
-    """The groups, with shards that are named one by one next to each other in one group."""
+    """The groups, with adjacent shards that are named one by one joined to a group."""
     joined: list[_Group] = []
     for group in groups:
         if group.by is None and joined and joined[-1].by is None:
@@ -162,7 +171,7 @@ def _joined(groups: Sequence[_Group]) -> list[_Group]:
 
 
 def _with_manifests(storage: Storage, shards: Sequence[Listed]) -> list[Listed]:
-    """The shards with their records in the manifests beside them, where they have no record yet."""
+    """The shards, with records from the manifests beside them where they have none yet."""
     folders: dict[str, list[str]] = {}
     for shard in shards:
         if shard.entry is None:

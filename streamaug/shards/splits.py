@@ -1,6 +1,6 @@
-"""Splits of a dataset: which of train, validation and test a shard belongs to, and the choice of one.
+"""Splits of a dataset: the split of each shard (train, validation, test), and the choice of a split.
 
-In: shards that one manifest, folder or pattern names together. Out: those of a split. A set that is opened by such a
+In: shards that a manifest, folder or pattern names together. Out: the shards of a split. A set that is opened by such a
 name must be of one split: validation samples in training are an error that no loss shows.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from streamaug.storage.location import Location
 
-#: The usual names of splits, and the name that stands for each.
+#: The usual names of splits, and the common name of each.
 _WORDS = {
     word: name
     for name, words in {
@@ -27,11 +27,11 @@ _WORDS = {
 
 
 def splits_of(urls: Sequence[str], named: Sequence[str | None]) -> list[str | None]:
-    """The split of each shard: as the manifest says, else by a word of its name; None where neither says.
+    """The split of each shard: the manifest's, else that of a word in its name; None without either.
 
     Args:
         urls: The shards.
-        named: Each shard's split in the manifest, None where it names none.
+        named: Each shard's split in the manifest, None where the manifest has none.
     """
     paths = [Location.parse(url).path for url in urls]
     folder = os.path.commonpath([os.path.dirname(path) or "." for path in paths]) if _comparable(paths) else ""  # noqa: PTH120 - as fast as it gets
@@ -47,10 +47,10 @@ def chosen(splits: Sequence[str | None], split: str | None, source: str) -> list
     Args:
         splits: The split of each shard.
         split: The split to take; None: all shards, which must be of one split.
-        source: What names the shards, for errors.
+        source: The name of the source, for errors.
 
     Raises:
-        ValueError: If there are several splits and `split` names none, or no shard is of the split that it names.
+        ValueError: If there are several splits and `split` is None, or no shard is of that split.
     """
     counts = Counter(name for name in splits if name is not None)
     if split is None:

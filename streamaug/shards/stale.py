@@ -1,7 +1,7 @@
-"""Whether an index file still fits its shard: a shard may be rewritten and its index forgotten.
+"""Checks that an index file still fits its shard, which may have been rewritten since.
 
-In: an index's samples and the shard. Out: nothing, or the error. It looks at tar headers: the last member's and what
-follows it for any shard; for a local shard that is newer than its index, all of them.
+In: an index's samples and the shard. Out: nothing, or the error. It reads tar headers: the last member's, with the
+bytes behind the member, for any shard; all headers for a local shard that is newer than its index.
 """
 
 import re
@@ -16,10 +16,10 @@ from streamaug.storage import local
 from streamaug.storage.location import Location
 from streamaug.storage.storage import Storage
 
-#: Bytes before a header in which one that extends it is looked for, and what it says of the size.
+#: Bytes before a header in which an extended header (pax) may stand, with the size that it gives.
 _LONGEST_EXTENSION = 64 << 10
 _PAX_SIZE = re.compile(rb"(?:^|\n)\d+ size=(\d+)\n")
-_ONE_REQUEST = 1 << 20  # the last member is read over, if it is no larger, to save a request
+_ONE_REQUEST = 1 << 20  # a last member up to this size is read through, to save a request
 
 
 def check_fresh(
@@ -28,15 +28,15 @@ def check_fresh(
     """Compare the index of a shard with the shard's headers.
 
     Args:
-        storage: What reads it.
+        storage: Reads the shard.
         shard: The shard.
         samples: The samples that its index lists.
         num_bytes: Its size.
-        index: Its index; None: the one beside it.
+        index: Its index; None: the index beside it.
 
     Raises:
         IndexFormatError: If a header does not stand where the index says, or the shard ends without its marker.
-        ShardError: If something else came in the place of the shard, a web page for instance.
+        ShardError: If the file is no shard, but a web page for instance.
     """
     try:
         _compare(storage, shard, shard.index if index is None else index, samples, num_bytes)
@@ -45,9 +45,9 @@ def check_fresh(
 
 
 def instead_of_a_shard(storage: Storage, shard: Location) -> ShardError | None:
-    """The error that names what a server sends in the place of a shard; None where that may be a tar."""
+    """The error for a file that a server sends in place of a shard; None where it may be a tar."""
     head = storage.read_head(shard, HEAD)
-    if head is None and shard.is_web:  # `read_head` takes a page for the answer of a server that has no such file
+    if head is None and shard.is_web:  # for `read_head` a page is the answer of a server that has no such file
         head = bytes(storage.read_some(shard, 0, HEAD))
     return None if head is None else not_a_tar(head, shard.shown)
 
@@ -81,7 +81,7 @@ def _check(storage: Storage, block: bytes, shard: Location, index: Location, mem
 
 
 def _size_before(storage: Storage, shard: Location, member: Member) -> int | None:
-    """The size that an extended header (pax) says of a member, which counts more than its own; None if there is none.
+    """The size of a member in an extended header (pax), which overrides its own; None without such a header.
 
     The extended header stands before the member's own, and is as long as its own size says.
     """

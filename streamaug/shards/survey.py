@@ -1,6 +1,6 @@
-"""Warnings about shards that are opened without an index: of members passed over, and of components no sample has.
+"""Warnings about shards that are opened without an index: of skipped members, and of components that no sample has.
 
-In: the samples of each shard that was read. Out: one warning, or an error that names a shard and the cause.
+In: the samples of each shard that was read. Out: a warning, or an error that names a shard and the cause.
 """
 
 import threading
@@ -14,7 +14,7 @@ from streamaug.storage.location import Location
 
 
 class Survey:
-    """Collects what is seen of shards, from any number of threads.
+    """Collects the facts of shards, from any number of threads.
 
     Args:
         components: Each asked component's alternatives, the image first.
@@ -31,7 +31,7 @@ class Survey:
         self._dotted: tuple[str, Sample] | None = None
 
     def add(self, shard: Location, samples: Sequence[Sample], passed_over: PassedOver) -> None:
-        """Note what was read of a shard."""
+        """Note a shard that was read."""
         has_image = any(not self._images.isdisjoint(sample.members) for sample in samples)
         dotted = None if has_image else next(filter(self._is_dotted, samples), None)
         with self._lock:
@@ -41,10 +41,10 @@ class Survey:
                 self._dotted = shard.shown, dotted
 
     def report(self) -> None:
-        """Warn of what was passed over.
+        """Warn of skipped members.
 
         Raises:
-            ShardError: If no sample has an image, and the dots in the names are why.
+            ShardError: If no sample has an image because of dots in the names.
         """
         if self._dotted is not None and not self._has_image:
             shard, sample = self._dotted
@@ -74,7 +74,7 @@ def check_samples(urls: Sequence[str], counts: Sequence[int], passed_over: Passe
     """Refuse a set without a sample.
 
     Raises:
-        ShardError: If no shard has one; names the first.
+        ShardError: If no shard has a sample; names the first shard.
     """
     if any(counts):
         return

@@ -1,8 +1,8 @@
-"""The members of a tar, strictly: what the standard library skips in silence is an error here, or is counted.
+"""Reads the members of a tar strictly: parts that the standard library skips in silence are errors or are counted.
 
-In: the file of a shard, read forward. Out: its regular members and where their data lies; links are followed within the
-tar. `tarfile` takes an invalid header in the middle, and a file that ends without an end-of-archive marker, for the end
-of the archive; either would lose samples without a word.
+In: the file of a shard, read forward. Out: its regular members and the positions of their data; it follows links within
+the tar. `tarfile` takes an invalid header in the middle, and a file that ends without an end-of-archive marker, for the
+end of the archive; either would lose samples silently.
 """
 
 import io
@@ -30,7 +30,7 @@ class Member(NamedTuple):
 
 
 class Seekable(Protocol):
-    """A binary file that is read forward, but for one header's length back, and for looking ahead."""
+    """A binary file that is read forward, except for a header's length back, and for looking ahead."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes, fewer only at the end."""
@@ -49,7 +49,7 @@ def members(file: Seekable, shown_as: str, num_bytes: int, passed_over: PassedOv
         file: The shard.
         shown_as: The shard's name in errors.
         num_bytes: Its size.
-        passed_over: Counts what is no file, if given.
+        passed_over: Counts members that are no files, if given.
 
     Raises:
         ShardError: If the shard is truncated, compressed, foreign or sparse, or a link that is part of a sample leads
@@ -136,7 +136,7 @@ def _followed(info: tarfile.TarInfo, links: Links, shown_as: str, passed_over: P
 
 
 def _kind(info: tarfile.TarInfo) -> str:
-    """The kind of a member that is neither file nor link."""
+    """The kind of a member that is neither file nor link, to count."""
     if info.isdir():
         return "directory"
     if info.isfifo() or info.ischr() or info.isblk():
@@ -145,7 +145,7 @@ def _kind(info: tarfile.TarInfo) -> str:
 
 
 def _check_tail(file: Seekable, shown_as: str, offset: int) -> None:
-    """What follows the first zero block must be a moderate number of zeros."""
+    """Check that only a moderate number of zeros follows the first zero block."""
     at = offset
     file.seek(at)
     while piece := file.read(1 << 20):
@@ -189,7 +189,7 @@ def _bad_header(header: bytes, shown_as: str, offset: int, why: str) -> ShardErr
 
 
 def not_a_tar(head: bytes, shown_as: str) -> ShardError | None:
-    """The error that names what a file is instead of a tar, by its first bytes; None where they do not say."""
+    """The error that names the kind of a file that is no tar, by its first bytes; None where these do not tell."""
     found = foreign(head)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Warnings that a reader gives as soon as the ranks are known: of orders that read too much or count too little."""
+"""Warnings that a reader gives as soon as the ranks are settled: of orders that read bytes twice or drop samples."""
 
 import warnings
 from math import gcd

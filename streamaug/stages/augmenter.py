@@ -1,4 +1,4 @@
-"""`Augmenter`: encoded batches in, decoded and augmented ones out, through one DALI graph."""
+"""`Augmenter`: encoded batches in, decoded and augmented batches out, through one DALI graph."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -21,18 +21,19 @@ class Augmenter(Stage):
 
     Args:
         source: A `ShardReader`.
-        recipe: What to do, or a function epoch → recipe (progressive sizes).
+        recipe: The recipe, or a function epoch → recipe (progressive sizes).
         device: "auto" or None (a GPU if there is one; of several, that of LOCAL_RANK unless torch's current device was
             set), "cpu", "gpu" (torch's current device), "cuda:N", a GPU's number, or a torch.device.
         num_threads: DALI's CPU threads; None: usable cores / ranks of this host, and one more.
-        prefetch: Batches in flight ahead of the one delivered, at least 1.
+        prefetch: Batches under way ahead of the delivered batch, at least 1.
         annotations: Where boxes and keypoints are, see `Annotations`.
-        targets: How the second component is read. "label": a class number, int64 (B,). None: nothing to learn from; it
-            stays in `Batch.extras`, as every component does. A function from its bytes to an int, a float or an
-            array: a tensor (B, …) of int64, float32 or the array's type; a sample for which it raises is a bad one.
+        targets: How targets come from the second component. "label": as class numbers, int64 (B,). None: no targets;
+            the component stays in `Batch.extras`, as every component does. A function from its bytes to an int, a float
+            or an array: a tensor (B, …) of int64, float32 or the array's type; a sample for which it raises is a bad
+            sample.
         hw_decoder_load: On a GPU, the share of a batch's JPEGs that its own decoder takes, 0..1. Above 0 pixels may
-            depend on the batch, by a gray level or so, since DALI chooses the JPEGs by their rank in it: what is said
-            of pixels elsewhere, that they are a function of the sample alone, then holds no more on that device.
+            depend on the batch, by a gray level or so, since DALI chooses the JPEGs by their rank in it: on that device
+            pixels are then no function of the sample alone.
 
     Raises:
         TypeError: If the source delivers no encoded batches.
@@ -89,17 +90,17 @@ class Augmenter(Stage):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What its engine was made with besides the recipe, by the names of `AugmentEngine`'s arguments."""
+        """The arguments of its `AugmentEngine` besides the recipe, by name."""
         return self._engine.settings
 
     @property
     def clipped_boxes(self) -> int:
-        """Boxes so far that reached beyond their image and were clipped to it, with those of batches under way."""
+        """Boxes so far that reached beyond their image and were clipped to it, those of batches under way included."""
         return self._engine.clipped_boxes
 
     @property
     def dropped_boxes(self) -> int:
-        """Malformed boxes so far that were left out, as `Annotations(on_bad_box="drop")` asks."""
+        """Malformed boxes that were left out so far, with `Annotations(on_bad_box="drop")`."""
         return self._engine.dropped_boxes
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""What every stage is: a link of the chain with one hook, `run`, and the state, passes and ranks of the chain's reader.
+"""The base of every stage: a link of the chain with one hook, `run`, and the reader's state, passes and ranks.
 
-The only import of `IterDataPipe`. A stage turns the batches of its source into its own, one for one; everything that a
-chain promises (exact resume, passes, ranks, copies) then holds for it too.
+The only import of `IterDataPipe`. A stage turns each batch of its source into a batch of its own; then all guarantees
+of a chain (exact resume, passes, ranks, copies) hold for it too.
 """
 
 import warnings
@@ -39,7 +39,7 @@ _IterDataPipeMeta: Any = type(IterDataPipe)
 
 
 class _StageMeta(_IterDataPipeMeta):  # type: ignore[misc]  # torch's metaclass is private
-    """Closes a stage against new attributes once its constructor is done."""
+    """Lets a stage refuse new attributes once its constructor has returned."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         stage = super().__call__(*arguments, **options)
@@ -67,13 +67,13 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
     repeat; `streamaug.testing.assert_resumes_exactly` shows whether they do.
 
     Args:
-        source: The stage before this one; None for a reader, the first.
+        source: The stage before; None for a reader, the first stage.
 
     Raises:
         TypeError: If the source is no stage of streamaug.
     """
 
-    #: Whether images may be mixed behind it: False where it mixed them, or delivers something else than images.
+    #: Whether images may be mixed behind it: False where it mixes them itself, or delivers no images.
     _delivers_plain_images = True
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -92,7 +92,7 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
 
     @abstractmethod
     def run(self, epoch_pass: EpochPass) -> Iterator[Any]:
-        """The batches of one pass, one for each batch that `self.source.run(epoch_pass)` gives.
+        """The batches of a pass, one for each batch of `self.source.run(epoch_pass)`.
 
         Args:
             epoch_pass: The pass: its `epoch`, the position `start` at which it begins, and `num_batches`.
@@ -100,7 +100,7 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
 
     @property
     def source(self) -> "Stage":
-        """The stage before this one.
+        """The stage before.
 
         Raises:
             TypeError: If it is the first of a chain and no reader.
@@ -123,15 +123,15 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
         return self.source._replace(batch, problems)
 
     def _reject(self, batch: EncodedBatch, rows: "Sequence[int]") -> EncodedBatch:
-        """The batch with stand-ins in the rows that a later stage does not want; no error, and not recorded."""
+        """The batch with stand-ins in the rows that a later stage rejects; no error, and not recorded."""
         return self.source._reject(batch, rows)
 
     def _new_counts(self) -> Counts | None:
-        """What the stage counts in a pass besides time and batches; None: nothing."""
+        """The stage's counts in a pass besides time and batches; None: it has none."""
         return None
 
     def iterator(self, *, within_dataset: bool = False) -> "PassIterator":
-        """What `iter()` gives; `within_dataset` for `as_dataset()`, whose state torch's loaders save."""
+        """The iterator that `iter()` returns; `within_dataset` for `as_dataset()`, whose state torch's loaders save."""
         return self._reader._passes.iterator(self, within_dataset=within_dataset)
 
     def __len__(self) -> int:
@@ -168,7 +168,7 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
             step: The step of all ranks together, 0 ≤ step < len(self).
 
         Raises:
-            ValueError: If there is no such step; where ranks are not known yet, at the first batch.
+            ValueError: If there is no such step; at the first batch, where ranks are not settled yet.
         """
         self._reader.seek(epoch, step)
 
@@ -183,15 +183,15 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
         return self._reader._peek(self)
 
     def stats(self) -> Stats:
-        """What this stage and those before it did and waited for since the pass began.
+        """The work and the waiting of this stage and of those before it since the pass began.
 
-        The pass is the one that began last: after a loop these are its numbers, until the next pass begins. Before the
-        first, and in a copy of a chain, all are 0.
+        The numbers are of the pass that began last; after a loop they stay until the next pass begins. Before the first
+        pass, and in a copy of a chain, all are 0.
         """
         return self._reader._stats(self)
 
     def state_dict(self) -> State:
-        """Where the chain stands: after the last batch that the user was given. Under 1 KB, the same on every rank."""
+        """The state behind the last batch delivered: under 1 KB, the same on every rank."""
         return self._reader.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -214,7 +214,7 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
         self.close()
 
     def _described(self) -> str:
-        """This stage alone, in one line; the class's name where nothing else is to be said."""
+        """This stage alone, in one line; by default the class's name."""
         name: str = type(self).__name__
         return name
 
@@ -236,7 +236,7 @@ class Stage(Fluent, IterDataPipe[Any], metaclass=_StageMeta):
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
-        """Torch's functional datapipes by name; what they make has neither state nor epochs, and says so."""
+        """Torch's functional datapipes by name; they make datapipes without a state, and warn of it."""
         if name not in IterDataPipe.functions:
             hint = f". {_NO_LOADER}" if name in _OF_LOADERS else ""
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")

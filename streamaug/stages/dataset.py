@@ -1,6 +1,6 @@
 """`StageDataset`: a chain as a plain `IterableDataset`, for torch's `DataLoader` and torchdata's `StatefulDataLoader`.
 
-Torch hides the state of an `IterDataPipe` from its loaders; here they find it.
+Torch hides the state of an `IterDataPipe` from its loaders; a plain dataset shows it to them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,7 +62,7 @@ class StageDataset(IterableDataset[Any]):
 
 
 def stage_of(loader: object) -> Stage | None:
-    """The chain that a loader reads: a stage, its dataset, or a DataLoader over one of them; None: no chain."""
+    """The chain that a loader reads: a stage, its dataset, or a DataLoader over either; None: no chain."""
     if isinstance(loader, DataLoader):
         loader = getattr(loader.dataset, "_datapipe", loader.dataset)  # torch wraps an IterDataPipe
     if isinstance(loader, StageDataset):

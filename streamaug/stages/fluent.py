@@ -1,7 +1,7 @@
 """The functional names of the stages: `reader.augment(…).mixup(…).tta(…)`.
 
-The only file in which stages know of each other: `Stage` takes these methods from here, and each imports its stage when
-it is called.
+The only file in which stages refer to each other: `Stage` inherits these methods, and each imports its stage when it is
+called.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,15 +33,15 @@ S = TypeVar("S", bound="Stage")
 
 
 def _stage(fluent: "Fluent") -> "Stage":
-    """The stage that a `Fluent` is: `Stage` alone derives from it."""
+    """This object as a stage: `Stage` alone derives from `Fluent`."""
     return cast("Stage", fluent)
 
 
 class Fluent:
     """The methods of a stage that put another stage behind it, and `iter()`.
 
-    `__iter__` stands here since torch wraps it in every class derived from `IterDataPipe`, and then ends iterators and
-    words their errors by itself.
+    `__iter__` is defined here, since torch wraps it in every class derived from `IterDataPipe`, and then ends iterators
+    and words their errors itself.
     """
 
     def __iter__(self) -> "Iterator[Any]":
@@ -53,11 +53,11 @@ class Fluent:
 
         Args:
             stage: A class that derives from `streamaug.Stage`.
-            arguments: What its constructor takes after the source.
+            arguments: The arguments of its constructor after the source.
             options: Its keyword arguments.
 
         Raises:
-            TypeError: If it is no class of stages.
+            TypeError: If `stage` is no class derived from `Stage`.
         """
         from streamaug.stages.base import Stage
 
@@ -215,7 +215,7 @@ class Fluent:
         activation: "Activation | None" = "softmax",
         output: "OutputPicker" = None,
     ) -> "TestTimeAugment":
-        """Run a model on every view and merge what it says, see `TestTimeAugment`."""
+        """Run a model on every view and merge its outputs, see `TestTimeAugment`."""
         from streamaug.stages.tta import TestTimeAugment
 
         return TestTimeAugment(

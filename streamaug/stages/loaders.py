@@ -1,7 +1,7 @@
-"""What torch's loaders may do with a chain: deliver its batches as they are, and save its state by `as_dataset()`.
+"""The rules for torch's loaders over a chain: they deliver its batches unchanged, and save its state by `as_dataset()`.
 
-A chain delivers batches. A loader that would put several of them into a batch, or that saves a state in which the
-chain's does not stand, is refused when it asks for the first batch; it never delivers anything else silently.
+A chain delivers batches. A loader that would put several of them into a batch, or that saves a state without the
+chain's, is refused when it asks for the first batch; it never silently delivers other batches.
 """
 
 import sys
@@ -22,21 +22,21 @@ _ACCELERATE = (
     "Give the chain itself to streamaug.integrations.accelerate.prepare(accelerator, chain), where each rank reads its "
     "own and skipping reads nothing."
 )
-#: Whose frames may lie between a chain and the code that wants its batches.
+#: Modules whose frames may lie between a chain and the code that asks for its batches.
 _LOADERS = ("streamaug.stages", "torch.utils.data", "torchdata.stateful_dataloader", "accelerate.data_loader")
-#: A loader's own frames and those of its wrappers lie between a chain and whoever wraps it: some ten of them.
+#: Between a chain and its caller lie a loader's own frames and those of its wrappers, some ten of them.
 _FRAMES = 20
 
 
 def refuse_unfit_loader(*, within_dataset: bool) -> None:
-    """Refuse a loader of torch's that asks for a first batch and would harm it.
+    """Refuse a loader of torch's that asks for a first batch and would deliver wrong batches.
 
     Args:
         within_dataset: Whether the caller is the iterator of `as_dataset()`, whose state loaders save.
 
     Raises:
         StreamaugError: If the loader would batch batches, save a state without the chain's, deal one rank's share to
-            all of them, or skip what the chain has skipped.
+            all ranks, or skip batches that the chain has skipped.
     """
     frame: FrameType | None = sys._getframe(1)
     for _ in range(_FRAMES):
@@ -44,7 +44,7 @@ def refuse_unfit_loader(*, within_dataset: bool) -> None:
             return
         module = str(frame.f_globals.get("__name__", ""))
         if not module.startswith(_LOADERS):
-            return  # somebody's own code takes batches from the chain
+            return  # code outside of the loaders takes batches from the chain
         loader = frame.f_locals.get("self")
         if getattr(loader, "auto_collation", False):
             raise StreamaugError(_BATCH_SIZE)
@@ -59,7 +59,7 @@ def refuse_unfit_loader(*, within_dataset: bool) -> None:
 
 
 def _refuse_accelerates(loader: Any) -> None:
-    """Refuse what `accelerator.prepare(DataLoader(…))` and `skip_first_batches` make of a loader, where it is wrong."""
+    """Refuse the loaders of `accelerator.prepare(DataLoader(…))` and `skip_first_batches` where they are wrong."""
     if type(loader).__name__ == "DataLoaderDispatcher" and loader.state.num_processes > 1:
         raise StreamaugError(
             "accelerator.prepare: must not be given a DataLoader over a chain, of which rank 0 alone would read, and "

@@ -1,4 +1,4 @@
-"""`MapBatch`: a function of the user's own, applied to every batch."""
+"""`MapBatch`: applies a function of the user's to every batch."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,7 +12,7 @@ class MapBatch(Stage):
 
     Args:
         source: Any stage.
-        fn: Takes a batch and returns one; what it returns is delivered. It must depend on the batch alone
+        fn: Takes a batch and returns the batch to deliver. It must depend on the batch alone
             (`batch.origin` holds seed, epoch and sample ids to draw from), or runs will not repeat.
 
     Raises:

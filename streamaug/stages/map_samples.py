@@ -1,7 +1,7 @@
 """`MapSamples`: relabel or reject samples before they are decoded, with the order and the batch counts kept.
 
-In: encoded batches. Out: the same batches, with other labels or captions, and with a deterministic stand-in in the
-place of every rejected sample. Images are never looked at.
+In: encoded batches. Out: the same batches, with other labels or captions, and with a deterministic stand-in for every
+rejected sample. It never looks at images.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,14 +18,15 @@ SampleFunction = Callable[[str, dict[str, bytes]], Mapping[str, Encoded] | None]
 class MapSamples(Stage):
     """Applies a function to the components of every sample but the image.
 
-    A rejected sample is replaced as a bad one is: by another of its run if one will do, in an order that depends on
-    seed, epoch and position alone. So every rank has as many batches as before, and any number of ranks the same ones.
-    Rejection is no error, whatever `on_bad_sample` says; `origin.is_substitute` marks the row.
+    A rejected sample is replaced as a bad one is: by another sample of its run where one is usable, in an order
+    that depends on seed, epoch and position alone. So every rank has as many batches as before, and global batches are
+    the same on any number of ranks. Rejection is no error, whatever `on_bad_sample` says; `origin.is_substitute` marks
+    the row.
 
     Args:
         source: A `ShardReader`, or another `MapSamples`.
-        fn: Takes a key and {component: bytes} without the image; returns the same components with the bytes to go on
-            with, or None to reject the sample. It must depend on its arguments alone, or runs will not repeat.
+        fn: Takes a key and {component: bytes} without the image; returns the same components with new bytes, or None to
+            reject the sample. It must depend on its arguments alone, or runs will not repeat.
 
     Raises:
         TypeError: If fn is not callable, or the source delivers decoded batches.

@@ -1,7 +1,7 @@
 """The stages that mix training images: `Mixup`, `CutMix` and `MixupOrCutMix`.
 
 In: batches of decoded images with targets. Out: the same batches, mixed in place, with their `MixPlan` in `Batch.mix`.
-The work is done by `streamaug.mix`.
+`streamaug.mix` does the work.
 """
 
 from collections.abc import Iterator
@@ -50,7 +50,8 @@ class Mixup(_Mixing):
         alpha: α ≥ 0 of λ ~ Beta(α, α); 0 mixes nothing.
         probability: Chance that a pair is mixed, 0..1.
         label_smoothing: ε, 0..1, in the soft targets.
-        lam: Who shares λ: "pair", the two images of a pair; "batch", the whole global batch; "element", nobody.
+        lam: The rows that share λ: "pair", the two images of a pair; "batch", the whole global batch; "element": each
+            row has its own.
         schedule: A pure function (epoch, step) -> 0..1, the factor of `probability`, see `mix.off_from`, `mix.ramp`.
         targets: "soft": `Batch.targets` is float32 (B, K), or (B,) for binary targets. "sparse": it is a
             `SparseTargets`, which unpacks to (targets, partner_targets, lam) for a two-term loss; both go into
@@ -96,9 +97,10 @@ class CutMix(_Mixing):
             mixes nothing.
         probability: Chance that a pair is mixed, 0..1.
         label_smoothing: ε, 0..1, in the soft targets.
-        lam: Who shares λ and the box, as in `Mixup`.
+        lam: The rows that share λ and the box, as in `Mixup`.
         cutmix_minmax: (low, high): height and width of a box are uniform fractions of the image's in this range, to
-            whole pixels, its place uniform over all wholly inside. `alpha` is then not used, and must not be 0.
+            whole pixels; its position is uniform over all that lie wholly inside. `alpha` is then not used, and must
+            not be 0.
         schedule: As in `Mixup`.
         targets: As in `Mixup`.
 
@@ -145,7 +147,7 @@ class MixupOrCutMix(_Mixing):
         probability: Chance that a pair is mixed at all, 0..1.
         switch_probability: Chance that a mixed pair is CutMix's, 0..1; not used where an α is 0.
         label_smoothing: ε, 0..1, in the soft targets.
-        lam: Who shares chance, kind, λ and box, as in `Mixup`.
+        lam: The rows that share chance, kind, λ and box, as in `Mixup`.
         cutmix_minmax: As in `CutMix`; `cutmix_alpha` is then not used, and must not be 0.
         schedule: As in `Mixup`.
         targets: As in `Mixup`.

@@ -1,8 +1,8 @@
-"""Where an error happened: the note on whatever a stage or a user's function raises.
+"""Where an error happened: the note on errors that a stage or a user's function raises.
 
 In: an error as it leaves the chain, and the pass. Out: the same error with a note that names the stage which raised it,
-epoch, step, and the samples of the batch. The stage is found in the traceback, so no stage has to report errors itself;
-so is the batch, and where the traceback holds none, the stages before gave one with the same step.
+epoch, step, and the samples of the batch. The traceback tells the stage, so no stage has to report errors itself. It
+tells the batch too; where it holds none, the batch of the same step from the stage before serves.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from streamaug.reader.metering import Metered
 from streamaug.reader.state import EpochPass
 from streamaug.stages.base import Stage
 
-#: A stage passes bad rows on to the reader by these; the reader then is not what failed.
+#: By these a stage passes bad rows on to the reader; then the reader is not the stage that failed.
 _DELEGATING = ("_replace", "_reject")
 _SHOWN_KEYS = 8
 
@@ -22,9 +22,9 @@ def note_where(error: Exception, stage: Stage, epoch_pass: EpochPass) -> None:
     """Note on an error where it happened.
 
     Args:
-        error: As it leaves the chain.
-        stage: The stage that the user iterates, named where the traceback names none.
-        epoch_pass: The pass, of which the batch after those delivered failed.
+        error: The error, as it leaves the chain.
+        stage: The stage that the user iterates, named where the traceback holds no stage.
+        epoch_pass: The pass; the batch after the delivered ones failed.
     """
     step = epoch_pass.start // epoch_pass.global_batch + epoch_pass.delivered
     failed: Stage = stage
@@ -54,7 +54,7 @@ def _frames(error: Exception) -> Iterable[FrameType]:
 
 
 def _keys(values: Iterable[object], epoch: int, step: int) -> tuple[str, ...]:
-    """The sample keys of the first batch of a step among some values."""
+    """The sample keys of the first batch among some values that is of a step."""
     for value in values:
         # The engine keeps its batches in jobs of its own.
         if type(value).__module__.startswith("streamaug.dali."):
@@ -65,7 +65,7 @@ def _keys(values: Iterable[object], epoch: int, step: int) -> tuple[str, ...]:
 
 
 def _keys_before(stage: Stage, epoch_pass: EpochPass, step: int) -> tuple[str, ...]:
-    """The sample keys of the batch that a stage was given last, where that is the batch of a step."""
+    """The sample keys of the last batch that a stage got, if it is of a step."""
     link: Stage | None = stage
     while link is not None:
         meter = epoch_pass.meter.of(link)

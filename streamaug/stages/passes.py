@@ -1,7 +1,7 @@
-"""The delivery of passes: what `iter()` gives, when a pass begins, and what ends it when another begins.
+"""The delivery of passes: the iterator of `iter()`, the begin of a pass, and its end when another begins.
 
 A pass begins with its first batch: until that batch is ready, nothing of the chain has moved. Only the stage that the
-user iterates counts what was delivered, so a state never runs ahead of the training loop, however much the stages below
+user iterates counts delivered batches, so a state never runs ahead of the training loop, however much the stages below
 have prefetched, and whatever interrupts them.
 
 Ctrl-C may raise KeyboardInterrupt behind any call. Therefore locks are taken by `with` directly and never through a
@@ -35,13 +35,13 @@ class Running:
     Attributes:
         stage: The stage that the user iterates.
         epoch_pass: The pass.
-        held: The batch that comes next, in a tuple of one; empty where it was not made yet.
+        held: The next batch, in a tuple of one; empty where it was not made yet.
 
     Args:
         stage: As above.
         epoch_pass: As above.
-        left: Is told of the pass when it is over, however it ends: also when nobody holds it any more.
-        stall_after: Seconds without the batch that the loop asked for, after which a warning says so, see `Watch`.
+        left: Called with the pass when it is over, however it ends, also when nothing refers to it any more.
+        stall_after: Seconds after which a batch that the loop asked for and did not get is a warning, see `Watch`.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class Running:
 
     @property
     def under_way(self) -> bool:
-        """Whether it can deliver more."""
+        """Whether it can deliver more batches."""
         return not (self._ended or self.epoch_pass.complete)
 
     def look(self) -> Any:
-        """The batch that comes next, without delivering it.
+        """The next batch, without delivering it.
 
         Raises:
-            StopIteration: If the user was given all of them.
-            StreamaugError: If the pass was ended, or stopped before its time.
+            StopIteration: If all batches were delivered.
+            StreamaugError: If the pass was ended, or stopped before it was complete.
         """
         if self.epoch_pass.complete:
             self._finish()
@@ -92,7 +92,7 @@ class Running:
             self.held = (batch,)
 
     def end(self) -> None:
-        """Stop delivering and free what the pass holds; where it is making a batch, once that is done."""
+        """Stop delivering and free the pass's threads and pipelines; where it is making a batch, once that is done."""
         self._ended, self.held = True, ()
         if not self._busy:
             self._close()
@@ -169,7 +169,7 @@ class Running:
 
 
 def _tell(left: "weakref.WeakMethod[Callable[[EpochPass], None]]", epoch_pass: EpochPass) -> None:
-    """Call a method with a pass, unless its object is gone."""
+    """Call a method with a pass, unless its object was freed."""
     method = left()
     if method is not None:
         method(epoch_pass)
@@ -186,7 +186,7 @@ def _batches_of(stage: "Stage", epoch_pass: EpochPass) -> Iterator[Any]:
 
 
 class PassIterator:
-    """What `iter(stage)` gives: it begins a pass at its first `next()`, and delivers that pass alone."""
+    """The iterator of `iter(stage)`: it begins a pass at its first `next()`, and delivers that pass alone."""
 
     def __init__(self, stage: "Stage", passes: "Passes", *, within_dataset: bool = False) -> None:
         self._stage, self._passes, self._within_dataset = stage, passes, within_dataset
@@ -215,7 +215,7 @@ class PassIterator:
         return batch
 
     def _looked(self) -> Running:
-        """The pass, its next batch being there; begun where it was not."""
+        """The pass, with its next batch ready; begun if it was not."""
         if self._running is None:
             refuse_unfit_loader(within_dataset=self._within_dataset)
             self._passes.advise()
@@ -228,10 +228,10 @@ class Passes:
     """The passes of one chain, one under way at a time.
 
     Args:
-        progress: Where the chain stands.
-        propose: Makes the pass that would come next, for the stage that delivers it.
-        left: Is told of each pass that is over.
-        stall_after: Seconds without a batch after which a stall is said; None: never.
+        progress: The chain's position.
+        propose: Makes the next pass, for the stage that delivers it.
+        left: Called with each pass that is over.
+        stall_after: Seconds without a batch after which a warning reports a stall; None: never.
 
     Attributes:
         latest: The pass that began last; None before the first.
@@ -254,11 +254,11 @@ class Passes:
         self.latest: EpochPass | None = None
 
     def iterator(self, stage: "Stage", *, within_dataset: bool) -> PassIterator:
-        """What `iter(stage)` gives; it begins a pass at its first `next()`."""
+        """The iterator of `iter(stage)`; it begins a pass at its first `next()`."""
         return PassIterator(stage, self, within_dataset=within_dataset)
 
     def locked(self) -> AbstractContextManager[Any]:
-        """The lock of the chain, for a section of one thread at a time in the process that began the first pass.
+        """The lock of the chain, which one thread at a time holds, in the process that began the first pass.
 
         Raises:
             StreamaugError: If the chain was read before this process was forked.
@@ -272,10 +272,10 @@ class Passes:
         return self._lock
 
     def alone(self, action: Callable[[], T]) -> T:
-        """Do an action in which stages run; under the lock.
+        """Run an action that runs stages; under the lock.
 
         Raises:
-            StreamaugError: If they run already: a function of the chain's asks for the chain's batches.
+            StreamaugError: If stages run already: a function of the chain asks for the chain's batches.
         """
         if self._busy:
             raise StreamaugError(
@@ -337,14 +337,14 @@ class Passes:
             self._progress.begin(running.epoch_pass)
 
     def moved(self) -> None:
-        """End the pass under way, and forget one that was prepared for another place."""
+        """End the pass under way, and forget a pass that was prepared for another position."""
         self.end_pass()
         prepared = self._prepared
         if prepared is not None and self._progress.next_place != (prepared.epoch_pass.epoch, prepared.epoch_pass.start):
             self._forget()
 
     def close(self) -> None:
-        """End the pass under way and a prepared one; nothing in a process that was forked later."""
+        """End the pass under way and a prepared pass; do nothing in a process that was forked later."""
         if self._process in (None, os.getpid()):
             with self._lock:
                 self.end_pass()
@@ -366,7 +366,7 @@ class Passes:
         self._prepared = None
 
     def _prepare(self, stage: "Stage") -> Running:
-        """The pass that comes next, made ready but not begun; the one under way is ended."""
+        """The next pass, made ready but not begun; the pass under way ends."""
         prepared = self._prepared
         if prepared is not None and prepared.stage is stage and prepared.under_way:
             return prepared

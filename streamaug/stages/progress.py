@@ -1,4 +1,4 @@
-"""`progress`: a loop over a chain that shows images/s, the share of time waited for data, and what is late.
+"""`progress`: a loop over a chain that shows images/s, the share of time waited for data, and the part that is late.
 
 In: a chain, or a loader of one. Out: its batches, unchanged; text on stderr: a bar on a terminal, else a line every
 half minute, and nothing on other ranks than the first.
@@ -16,7 +16,7 @@ from streamaug.storage.progress import LINE_SECONDS, Bar
 
 #: Seconds between two looks at the numbers of a bar.
 _LOOK_SECONDS = 1.0
-#: Columns from which on there is room for a bar, and for why a stage is late.
+#: Columns from which on the terminal has room for a bar, and for the reason why a stage is late.
 _MEDIUM, _WIDE = 100, 120
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 _NARROW_FORMAT = "{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt}{postfix}"
@@ -28,16 +28,16 @@ def progress(
     """The batches of the next pass, with a progress bar: `for batch in streamaug.progress(chain)`.
 
     On a terminal it shows steps, images a second (of all ranks), the share of time for which the loop waited for
-    batches, and what is late: the stage that held up the loop longest, or "loop" where the loop itself takes longer.
-    Elsewhere a line says the same every 30 seconds. The first rank alone shows it.
+    batches, and the part that is late: the stage that held up the loop longest, or "loop" where the loop itself takes
+    longer. Elsewhere a line says the same every 30 seconds. The first rank alone shows it.
 
     Args:
-        loader: A chain, `chain.as_dataset()`, or a DataLoader over one.
+        loader: A chain, `chain.as_dataset()`, or a DataLoader over either.
         file: Where the text goes; None: stderr.
-        clock: Gives seconds.
+        clock: Returns seconds.
 
     Raises:
-        TypeError: If no chain is in it.
+        TypeError: If it is no chain and no loader of a chain.
     """
     stage = stage_of(loader)
     if stage is None:
@@ -76,7 +76,7 @@ class _Bar:
             initial=stats.step - 1,
             file=file,
             dynamic_ncols=True,
-            delay=1e-9,  # nothing is drawn before it knows its form
+            delay=1e-9,  # nothing is drawn before the form of the bar is set
         )
         self._bar.start_t -= stats.seconds  # the first batch's time belongs to it
         self._say(stats)
@@ -91,7 +91,7 @@ class _Bar:
         self._bar.update()
 
     def close(self) -> None:
-        """Leave the numbers of the whole pass."""
+        """Draw the bar with the numbers of the whole pass."""
         self._say(self._stage.stats())
         self._bar.close()
 
@@ -110,7 +110,7 @@ class _Lines:
         self._said = clock()
 
     def advance(self) -> None:
-        """Write a line where one is due."""
+        """Write a line when it is due."""
         if self._clock() - self._said < LINE_SECONDS:
             return
         stats = self._stage.stats()
@@ -121,7 +121,7 @@ class _Lines:
         self._file.flush()
 
     def close(self) -> None:
-        """Nothing: a log keeps its lines."""
+        """Do nothing: a log keeps its lines."""
 
 
 def _described(stats: Stats, waited: str, *, why: bool = False) -> str:

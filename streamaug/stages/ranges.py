@@ -1,6 +1,6 @@
-"""NVTX ranges: each stage's `next()` as a range in the picture of Nsight Systems, where a program may be looked at so.
+"""NVTX ranges: each stage's `next()` as a range in Nsight Systems, where a profiler may watch the program.
 
-In: nothing. Out: what marks the begin and the end of a range, or nothing, which costs nothing. It never begins to use
+In: nothing. Out: functions that mark the begin and the end of a range, or None, at no cost. It never begins to use
 CUDA.
 """
 
@@ -19,7 +19,7 @@ _INJECTION = "NVTX_INJECTION64_PATH"
 
 
 def profiler_ranges() -> Ranges | None:
-    """By torch where this process uses CUDA, else by the package `nvtx` where a profiler has started it, else none."""
+    """Ranges by torch where this process uses CUDA, else by `nvtx` where a profiler has started it, else None."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return _named(torch.cuda.nvtx.range_push), torch.cuda.nvtx.range_pop
     if os.environ.get(_INJECTION) and find_spec("nvtx") is not None:

@@ -1,7 +1,7 @@
-"""Which of how many ranks a process is, settled when it must be known and not before.
+"""The rank of a process and the number of ranks, settled when they are first needed and not before.
 
-In: what the user gave, torch.distributed, the environment. Out: (rank, world_size), the same from then on; a process
-group that says otherwise later is an error, never another share of the data.
+In: the user's arguments, torch.distributed, the environment. Out: (rank, world_size), the same from then on; a process
+group that disagrees later is an error, never another share of the data.
 """
 
 import os
@@ -14,8 +14,8 @@ from torch import distributed
 
 from streamaug.errors import StateError, StreamaugError
 
-#: Variables by which launchers say how many processes they started, read by nobody here: an interactive shell may have
-#: them too.
+#: Variables by which launchers say how many processes they started. No rank is taken from them, since an interactive
+#: shell may have them too.
 LAUNCHERS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE")
 
 
@@ -23,8 +23,8 @@ class Ranks:
     """The rank of a reader.
 
     Args:
-        rank: As given; None: to be found.
-        world_size: As given; None: to be found.
+        rank: As given; None: to be looked for.
+        world_size: As given; None: to be looked for.
 
     Raises:
         ValueError: If only one of them is given, or the rank is not below world_size.
@@ -44,7 +44,7 @@ class Ranks:
 
     @property
     def settled(self) -> tuple[int, int] | None:
-        """(rank, world_size), or None as long as nobody needed to know them."""
+        """(rank, world_size), or None until they are first needed."""
         return self._settled
 
     def settle(self) -> tuple[int, int]:
@@ -61,10 +61,10 @@ class Ranks:
         return self._settled
 
     def confirm(self) -> None:
-        """Refuse a process group that came after the ranks were settled and says otherwise.
+        """Refuse a process group that was made after the ranks were settled and disagrees.
 
         Raises:
-            StreamaugError: If its rank or size is another.
+            StreamaugError: If its rank or size differs.
         """
         group = None if self.given else _of_group()
         if group is not None and self.settle() != group:
@@ -80,7 +80,7 @@ def check_agreement(mine: Mapping[str, Any], group: "distributed.ProcessGroup | 
     """Make sure that all ranks of a group have the same values, and a `rank` of their own. Collective.
 
     Raises:
-        StateError: On every rank, where they do not.
+        StateError: On every rank, where values differ or ranks are equal.
     """
     others: list[dict[str, Any]] = [{}] * distributed.get_world_size(group)
     distributed.all_gather_object(others, mine, group=group)

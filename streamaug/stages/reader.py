@@ -36,19 +36,20 @@ class ShardReader(Stage):
         batch_size: B, rows that this rank delivers a step.
         seed: Of the order and of every augmentation.
         shuffle: False reads the shards as listed.
-        lanes: L, see `SampleOrder`; a multiple of every number of ranks in use. None: those of the state that is
-            loaded; else 96, which 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 and 96 ranks divide; fewer for a set of less
-            than 384 samples.
-        window: Samples in the shuffle window, over all ranks. None: that of the state that is loaded; else 8,192, and
-            at least 64 a lane.
-        tail: "drop" leaves out what fills no global batch; "pad" repeats samples and marks them in `origin.is_padding`.
-        sticky_lanes: True deals the shards to the lanes once for a seed, so that ranks find in every epoch the samples
-            in a disk cache that they put there in the first; they then meet the same ones in other orders only.
+        lanes: L, see `SampleOrder`; a multiple of every number of ranks in use. None: those of the loaded state; else
+            96, which 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 and 96 ranks divide; fewer for a set of less than 384
+            samples.
+        window: Samples in the shuffle window, over all ranks. None: that of the loaded state; else 8,192, and at least
+            64 a lane.
+        tail: "drop" leaves out samples that fill no global batch; "pad" repeats samples and marks them in
+            `origin.is_padding`.
+        sticky_lanes: True deals the shards to the lanes once for a seed, so that in every epoch ranks find their
+            samples in a disk cache; each rank then reads the same samples in every epoch, in another order.
         repeats: Copies of each sample, each augmented by draws of its own: consecutive slots of its lane, whose bytes
-            are fetched once. An epoch keeps its length and takes N/repeats samples, the next epoch the next ones.
+            are fetched once. An epoch keeps its length and takes N/repeats samples, the next epoch other samples.
             Needs shuffle.
-        read_ahead: Whether a pass that ends by itself has read, from the reader's second pass on, what the next epoch
-            begins with: the first runs of its lanes, within `memory_limit`. They are held until the next pass, which
+        read_ahead: Whether a pass that ends by itself has read, from the reader's second pass on, the beginning of the
+            next epoch: the first runs of its lanes, within `memory_limit`. They are held until the next pass, which
             then does not wait for them, or until `close()`; a pass that begins elsewhere, and a loop that is left
             early, drops them.
         rank: This process's number. None: torch.distributed's, else RANK of the environment, else 0, read at `len()`,
@@ -56,18 +57,19 @@ class ShardReader(Stage):
         world_size: W, the number of processes; None likewise. Give both or neither.
         on_bad_sample: "raise", or "substitute" another sample: of the same run where one is usable, else from around
             it, else from anywhere.
-        max_bad_samples: With "substitute", how many different bad samples this process tolerates; None: any number.
-            Each counts once, however often it is met, and each rank counts its own; a new process, resumed or not,
-            begins at 0. One more is an error, after the batches before it.
+        max_bad_samples: With "substitute", how many different bad samples this process tolerates; None: any number. A
+            sample counts once, however often it is met, and each rank counts its own; a new process, resumed or not,
+            begins at 0. One sample more is an error, after the batches before it.
         quarantine: A JSON-lines file to which shard, key, offset, epoch and reason of each bad sample are appended,
-            once a process. The offset is that of the component to blame, of the sample's first one if that is missing,
-            null if it has none. Ranks of a host may share a file; what cannot be written later is a warning.
+            once a process. The offset is that of the bad component; of the sample's first component if the bad one is
+            missing; null if it has none. Ranks of a host may share a file; a line that cannot be written later is a
+            warning.
         num_classes: K; with it a label that `augment` reads, after any `map_samples`, is a bad sample (`TargetError`)
-            unless it is below K. Without it, a label out of range is found only by `mixup` or your loss, as an error
-            that a resumed run meets again. None: any label from 0 will do.
-        stall_after: Seconds for which a batch may be waited for, above 0. Then a warning of the logger
-            "streamaug.stages" says which stage is late, why, and where its thread is; again after twice as long. None:
-            never.
+            unless it is below K. Without it, only `mixup` or your loss notices a label out of range, as an error that a
+            resumed run meets again. None: any label from 0 on is valid.
+        stall_after: Seconds, above 0, after which a batch that does not come is a warning of the logger
+            "streamaug.stages", which says which stage is late, why, and where its thread is; again after twice as long.
+            None: never.
 
     Raises:
         TypeError: If `shards` is no `ShardSet`.
@@ -135,12 +137,13 @@ class ShardReader(Stage):
         self._progress = Progress(lambda: self._shared().global_batch)
         self._passes = Passes(self._progress, self._next_pass, self._left, stall_after)
         self._chain: weakref.ref[Stage] | None = None
+        self._most_batches: int | None = None
         if self._ranks.given:
             self._shared()
         self._made_here = frozenset(self.__dict__) - of_subclass | {"_made_here", "_constructed"}
 
     def _ordered(self, lanes: int | None, window: int | None) -> Order:
-        """The order with so many lanes and such a window, each the default where it is None."""
+        """The order with these lanes and this window; where either is None, its default."""
         options = self._definition
         if lanes is None:
             most = self._shards.ordering.most_lanes(self._shards.catalogue.sizes) // options["repeats"]
@@ -166,7 +169,7 @@ class ShardReader(Stage):
         )
 
     def _shared(self) -> Share:
-        """This rank's share of every batch, which settles the ranks; what depends on them is judged here.
+        """This rank's share of every batch. Settles the ranks, and checks here all that depends on them.
 
         Raises:
             ValueError: If an epoch has less than one global batch.
@@ -195,7 +198,7 @@ class ShardReader(Stage):
 
     @property
     def ranks(self) -> Ranks:
-        """Which rank this is, of how many."""
+        """This process's rank, and the number of ranks."""
         return self._ranks
 
     @property
@@ -244,7 +247,7 @@ class ShardReader(Stage):
         return ReaderCounts(self._substitution.bad_counts)
 
     def _next_pass(self, stage: Stage) -> EpochPass:
-        """The pass that comes next, for the stage that the user iterates."""
+        """The next pass, for the stage that the user iterates."""
         if torch.utils.data.get_worker_info() is not None:
             raise StreamaugError(
                 "ShardReader: must not be iterated inside a DataLoader worker, since it reads ahead with threads of "
@@ -257,7 +260,14 @@ class ShardReader(Stage):
         if self._chain is None or self._chain() is not stage:
             self._substitution.forget_verdicts()
             self._chain = weakref.ref(stage)
-        return EpochPass(epoch, position, share.num_batches(self._order, position), share.global_batch)
+        num_batches = share.num_batches(self._order, position)
+        if self._most_batches is not None:
+            num_batches = min(num_batches, self._most_batches)
+        return EpochPass(epoch, position, num_batches, share.global_batch)
+
+    def _look_at_one_batch(self) -> None:
+        """Make each pass from now on one batch long, so that `peek` reads no bytes of later batches."""
+        self._most_batches = 1
 
     def _check_step(self, share: Share) -> None:
         step, length = self._progress.sought_step, share.num_batches(self._order)
@@ -310,24 +320,24 @@ class ShardReader(Stage):
             self._moved()
 
     def _moved(self) -> None:
-        """After the next pass was set to begin elsewhere: end the pass under way, drop what is for another place."""
+        """After the next pass was moved: end the pass under way, drop bytes for another position."""
         self._passes.moved()
         if self._engine is not None:
             self._engine.keep_ahead(*self._progress.next_place)
 
     def _left(self, epoch_pass: EpochPass) -> None:
-        """A pass is over: one that was left early leaves nothing running."""
+        """A pass is over: if it was left early, end all that still runs for it."""
         if self._engine is not None and not epoch_pass.complete:
             self._engine.drop_ahead(epoch_pass)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the chain stands: after the last batch that the user was given. Under 1 KB, the same on every rank."""
+        """The state behind the last batch delivered: under 1 KB, the same on every rank."""
         return make_state(self._order, self._shards.fingerprint, self._progress.place)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was taken, on any number of ranks.
 
-        Lanes and window that were not given to this reader are those of the state from then on.
+        Where this reader was given no lanes or window, it takes those of the state from then on.
 
         Raises:
             StateError: If the state is of another dataset, seed or order.
@@ -346,7 +356,7 @@ class ShardReader(Stage):
                 self._engine.keep_ahead(epoch, position)
 
     def _order_of(self, state: Mapping[str, Any]) -> Order:
-        """The order that a state asks for, as far as this reader was not given one; its own where that is the same."""
+        """The order of a state, as far as this reader was given none; its own order where they are equal."""
         mine = make_state(self._order, self._shards.fingerprint, (0, 0))
         check_fields(state, mine)
         asked = {
@@ -362,7 +372,7 @@ class ShardReader(Stage):
             raise StateError(f"state.order: must fit the dataset, got {state['order']!r}. {error}") from error
 
     def check_ranks(self, group: "distributed.ProcessGroup | None" = None) -> None:
-        """Make sure that all ranks read one dataset in one order, each its own share. Collective; settles the ranks.
+        """Check that all ranks read one dataset in one order, each its own share. Collective; settles the ranks.
 
         Args:
             group: The ranks that share the data; None: all. Nothing is done without a process group.
@@ -388,7 +398,7 @@ class ShardReader(Stage):
     def stand_in(self, position: int, attempt: int) -> int:
         """The sample id that would stand in at a position of the epoch under way, attempt 0, 1, ….
 
-        First come the other samples of its run, then those around it, then some of the whole dataset.
+        The other samples of its run come first, then samples around the run, then some of the whole dataset.
 
         Raises:
             BadSampleError: If there is no further sample, or as many stand-ins were asked for as the reader tries.
@@ -396,13 +406,13 @@ class ShardReader(Stage):
         return self._substitution.stand_in(self._progress.place[0], position, attempt)
 
     def close(self) -> None:
-        """End the pass under way and its threads, and free what was read ahead."""
+        """End the pass under way and its threads, and free the bytes that were read ahead."""
         self._passes.close()
         if self._engine is not None:
             self._engine.drop_ahead()
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy is made of the definition, and stands where this chain stands; ranks that were found are not kept."""
+        """A copy is made of the definition, at this chain's position; ranks that were looked for are not kept."""
         definition = dict(self._definition)
         given = self._ranks.settled if self._ranks.given else None
         return {

@@ -1,4 +1,4 @@
-"""Batches in the shapes that other people's loops want: `AsTuples` for loops that unpack, `AsDicts` for mappings.
+"""Batches in the shapes that other training loops take: `AsTuples` for loops that unpack, `AsDicts` for mappings.
 
 In: decoded batches. Out: images and targets, without origin. State, ranks and resume are those of the chain.
 """
@@ -24,7 +24,7 @@ class BatchTuple(NamedTuple):
 
 
 class BatchDict(dict[str, Any]):
-    """Images and targets of a batch by name; a plain dict in all else."""
+    """Images and targets of a batch by name; otherwise a plain dict."""
 
 
 class AsTuples(Stage):
@@ -52,7 +52,7 @@ class AsDicts(Stage):
         targets: The key of the targets.
 
     Raises:
-        ValueError: If both keys are the same, or one is no string.
+        ValueError: If both keys are the same, or a key is no string.
     """
 
     def __init__(self, source: Stage, images: str = "pixel_values", targets: str = "labels") -> None:

@@ -1,4 +1,4 @@
-"""`Stats`: what the stages of a chain did and waited for since the pass began, and which one is late.
+"""`Stats`: the work and the waiting of the stages of a chain since the pass began, and the stage that is late.
 
 In: the meters of a pass. Out: frozen numbers, also flat, by name, for any logger. A rate of all ranks is the rank's own
 times the number of ranks, since ranks take their steps together.
@@ -15,19 +15,19 @@ from streamaug.reader.state import EpochPass
 if TYPE_CHECKING:
     from streamaug.stages.base import Stage
 
-#: Counters that say how full something is, and do not add up.
+#: Counters of fill levels, which do not add up.
 _LEVELS = ("queue_depth", "prefetch_fill")
-#: What is late where the loop takes longer than each stage.
+#: The name of the late part where the loop takes longer than each stage.
 LOOP = "loop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStats:
-    """What one stage did since the pass began.
+    """The work of one stage since the pass began.
 
     Attributes:
         name: The stage's class; with "_2", "_3", … behind it where the chain has several of it.
-        batches: Batches that it gave; a stage ahead of others has given more.
+        batches: Batches that it delivered; a stage that runs ahead has delivered more.
         images: Rows in them, padding and stand-ins included.
         wait_seconds: Seconds for which it waited: a reader for storage, any other stage for the stage before it.
         work_seconds: Seconds of its own. An `Augmenter`'s include the time for which it waits for DALI.
@@ -47,7 +47,7 @@ class StageStats:
 
     @property
     def why(self) -> str:
-        """What it spends its own time on, for people."""
+        """What it spends its own time on, in words."""
         counts, half = self.counts, self.delay_seconds / 2
         if "bytes" in counts:
             return "waits for storage" if self.work_seconds < half else "puts batches together"
@@ -65,7 +65,7 @@ class StageStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """What a chain did since the pass began, up to the batch that was delivered last; made by `Stage.stats()`.
+    """The work of a chain since the pass began, up to the batch delivered last; made by `Stage.stats()`.
 
     Attributes:
         epoch: The epoch of the pass.
@@ -93,7 +93,7 @@ class Stats:
 
     @property
     def loop_seconds(self) -> float:
-        """Seconds that the loop spent on its own: the model, most likely."""
+        """Seconds that the loop itself took: the model, most likely."""
         return max(0.0, self.seconds - self.wait_seconds)
 
     @property
@@ -108,7 +108,7 @@ class Stats:
 
     @property
     def late(self) -> str:
-        """What takes the most of the time: the name of a stage, or "loop"; "" before the first batch."""
+        """The part that takes most of the time: the name of a stage, or "loop"; "" before the first batch."""
         if not self.seconds:
             return ""
         delays = {LOOP: self.loop_seconds} | {stage.name: stage.delay_seconds for stage in self.stages}
@@ -116,7 +116,7 @@ class Stats:
 
     @property
     def why(self) -> str:
-        """What the late stage spends its time on, for people."""
+        """What the late stage spends its time on, in words."""
         return next((stage.why for stage in self.stages if stage.name == self.late), "")
 
     def as_dict(self) -> dict[str, float]:
@@ -127,7 +127,7 @@ class Stats:
         return own | of_stages
 
     def since(self, earlier: "Stats") -> "Stats":
-        """What was done since earlier numbers of the same pass; all of it where they are of another pass."""
+        """The difference to earlier numbers of the same pass; all numbers if those are of another."""
         if earlier.pass_number != self.pass_number:
             return self
         before = {stage.name: stage for stage in earlier.stages}
@@ -163,7 +163,7 @@ def _since(now: StageStats, before: StageStats | None) -> StageStats:
 
 
 def stats_of(stage: "Stage", epoch_pass: EpochPass | None, *, batch_size: int, world_size: int) -> Stats:
-    """What a stage and those before it did in a pass.
+    """The numbers of a stage and of those before it in a pass.
 
     Args:
         stage: The stage.

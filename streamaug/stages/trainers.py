@@ -1,7 +1,8 @@
 """The warning, given once, for users of a trainer whose checkpoints do not bring the chain back.
 
 Lightning restores a loader only in the middle of an epoch, and Hugging Face's Trainer not at all; both need our
-`LoaderState`. A chain finds the trainer among those who ask for its first batch; it imports none.
+`LoaderState`. A chain recognises the trainer in the stack of the call for its first batch; this module imports no
+trainer.
 """
 
 import sys
@@ -10,20 +11,20 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-#: A loader's own frames, a wrapper's and a trainer's lie between a chain and the training loop: some fifteen of them.
+#: Between a chain and the training loop lie frames of a loader, a wrapper and a trainer, some fifteen of them.
 _FRAMES = 30
 _LIGHTNING = ("lightning.pytorch.", "pytorch_lightning.")
 _TRAINING = ("get_batch_samples", "_run_epoch", "_inner_training_loop")
 
 
 def warn_of_forgetful_trainer() -> bool:
-    """Warn if a training loop that needs a `LoaderState` asks for a first batch and has none; whether it did.
+    """Warn if a training loop asks for a first batch without the `LoaderState` that it needs; True if it warned.
 
     Validation does not count: it need not be resumed.
     """
     for frame in _callers():
         module = str(frame.f_globals.get("__name__", ""))
-        # Only a trainer's own frames are looked into: a look keeps a frame's variables alive.
+        # Only a trainer's own frames are read, because reading keeps a frame's variables alive.
         if module.startswith(_LIGHTNING) and module.endswith((".loops.evaluation_loop", ".loops.prediction_loop")):
             return False
         if module.startswith(_LIGHTNING) and module.endswith(".loops.training_epoch_loop"):

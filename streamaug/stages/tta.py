@@ -1,7 +1,7 @@
-"""The stage that predicts: `TestTimeAugment` runs a model on every view of a batch and merges what it says.
+"""The stage that predicts: `TestTimeAugment` runs a model on every view of a batch and merges the outputs.
 
-In: batches of an evaluation recipe, with one view or several. Out: one `Prediction` for each. The work is done by
-`streamaug.tta`.
+In: batches of an evaluation recipe, with one view or several. Out: one `Prediction` for each. `streamaug.tta` does the
+work.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,21 +21,21 @@ from streamaug.tta.weights import TTAWeights
 class TestTimeAugment(Stage):
     """Predict each sample from all of its views.
 
-    The model runs under `torch.inference_mode()`, in whatever mode it is in, on its own device: call `model.eval()`
-    before. Its temporaries are those of `chunk_size` images.
+    The model runs under `torch.inference_mode()`, on its own device, and keeps its train or eval mode: call
+    `model.eval()` before. It runs on `chunk_size` images at a time, which bounds its memory.
 
     Args:
         source: The stage before, an `Augmenter` with a recipe such as `recipes.imagenet_tta("ten_crop")`.
-        model: From images (N, C, H, W) to logits (N, K), or to something in which `output` finds them.
-        merge: How the views' probabilities become one, a name of `tta.METHODS`: "mean", "logit_mean" (the geometric
+        model: From images (N, C, H, W) to logits (N, K), or to a result from which `output` takes them.
+        merge: How the views' probabilities are merged, a name of `tta.METHODS`: "mean", "logit_mean" (the geometric
             mean), "max" or "median", see `tta.merge`.
-        weights: Of the views, (V, 1) or (V, K), or what `tta.fit_tta_weights` learned, its temperature included; with
+        weights: Of the views, (V, 1) or (V, K); or the result of `tta.fit_tta_weights`, with its temperature. With
             "mean" only.
-        chunk_size: Images that the model is given at once. None: as many as the batch has samples, one view at a time.
+        chunk_size: Images that the model gets at once. None: as many as the batch has samples, one view at a time.
         activation: From logits to probabilities: "softmax"; "sigmoid", for models with one logit or with many labels,
             where a model may return (N,); or None, for values that are merged as they are.
-        output: Where the logits are in what the model returns: a key ("logits"), an index, or a function of it. None:
-            the model returns the tensor.
+        output: Where the logits are in the model's result: a key ("logits"), an index, or a function of the result.
+            None: the result is the tensor.
 
     Raises:
         ValueError: If an argument is out of range, or weights come with a merge other than "mean"; while it runs, if a

@@ -1,7 +1,7 @@
-"""`Watch`: says which stage a batch waits at, and where its thread is, when the batch does not come for a long time.
+"""`Watch`: when a batch does not come for a long time, it says which stage is late, and where its thread is.
 
-In: a pass, and seconds. Out: warnings of the logger "streamaug.stages". A thread looks at the pass while it is under
-way, wakes once in so many seconds, and ends with the pass, also with one that is dropped. It touches nothing.
+In: a pass, and seconds. Out: warnings of the logger "streamaug.stages". A thread watches the pass while it is under
+way, wakes once in so many seconds, and ends with the pass, also with a pass that is dropped. It changes nothing.
 """
 
 import logging
@@ -24,8 +24,8 @@ class Watch:
 
     Args:
         epoch_pass: The pass.
-        seconds: After so many seconds without the batch that is asked for it says so, and again after twice as many;
-            None: never.
+        seconds: Seconds without a batch that was asked for after which it warns, and again after twice as many; None:
+            never.
     """
 
     def __init__(self, epoch_pass: EpochPass, seconds: float | None) -> None:
@@ -38,7 +38,7 @@ class Watch:
         if self._seconds is None or self._thread is not None:
             return
         ended: SimpleQueue[None] = SimpleQueue()
-        # Dropped with its pass, it ends the thread too, which keeps the queue and the pass's numbers alone.
+        # When it is dropped with its pass, the thread ends too, which refers to the queue and the pass's numbers alone.
         self._end = weakref.finalize(self, ended.put, None)
         thread = threading.Thread(target=_watch, args=(ended, self._pass, self._seconds), name=THREAD_NAME, daemon=True)
         self._thread = thread
@@ -72,7 +72,7 @@ def _watch(ended: "SimpleQueue[None]", epoch_pass: EpochPass, seconds: float) ->
 
 
 def described(epoch_pass: EpochPass, waited: float) -> str:
-    """Which stage the batch waits at, why, and the stack of the thread that is late.
+    """The stage that is late, why, and the stack of its thread.
 
     Args:
         epoch_pass: The pass.

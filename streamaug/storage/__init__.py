@@ -1,4 +1,4 @@
-"""Bytes from anywhere: local files, HTTP, S3, GCS, Azure; and the index that says where a shard's samples lie."""
+"""The bytes of any path or URL: local files, HTTP, S3, GCS, Azure, Hugging Face; with a disk cache."""
 
 from streamaug.storage.fetcher import Fetcher
 from streamaug.storage.options import StorageOptions

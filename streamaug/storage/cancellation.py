@@ -1,4 +1,4 @@
-"""Whether a thread's reads are still wanted: a `Fetcher` tells its threads when it is closed."""
+"""Whether a thread must stop reading: a `Fetcher` tells its threads when it is closed."""
 
 import threading
 import time

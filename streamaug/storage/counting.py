@@ -1,8 +1,8 @@
-"""What reading cost: requests, bytes, retries, second requests and blocks of the cache, of one `Fetcher`.
+"""Counts of the reads of a `Fetcher`: requests, bytes, retries, second requests and blocks of the cache.
 
-In: calls where a request is sent, a piece comes, or a block is found. Out: numbers. Each thread of a fetcher counts for
-that fetcher (`counting.counts`), so two chains on one set of shards have numbers of their own; other threads' reads are
-not counted. It decides nothing.
+In: calls where a request is sent, a piece comes, or a block is read. Out: numbers. Each thread of a fetcher counts for
+that fetcher (`counting.counts`), so two chains on one set of shards have numbers of their own; it does not count other
+threads' reads, and decides nothing.
 """
 
 import threading
@@ -16,13 +16,13 @@ class ReadCounts:
 
     Attributes:
         requests: Requests sent to a store, and reads of local files.
-        bytes: Bytes that came, those asked for twice included.
-        retries: Requests that were repeated because one had failed.
+        bytes: Bytes received, those asked for twice included.
+        retries: Requests that were repeated after a failure.
         hedges: Ranges that were asked for a second time because the first answer took long.
-        cache_hits: Blocks of the disk cache that were there.
-        cache_misses: Blocks that were not.
+        cache_hits: Blocks that the disk cache had.
+        cache_misses: Blocks that it did not have.
         waited_ns: Nanoseconds for which the thread that takes batches waited for ranges.
-        blocked: While that thread waits: tells what for, and the thread that is to bring it; else None.
+        blocked: While that thread waits: returns the cause, and the thread that serves it; else None.
     """
 
     requests: int = 0
@@ -46,7 +46,7 @@ class ReadCounts:
 
 
 class _Counting(threading.local):
-    """For whom each thread reads."""
+    """The counts for which each thread reads."""
 
     counts: ReadCounts | None = None
 

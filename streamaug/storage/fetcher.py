@@ -1,10 +1,10 @@
 """`Fetcher`: ranges read ahead on daemon threads, in the order in which they were asked for.
 
-In: URLs and ranges. Out: futures of their bytes. It never holds a result beyond its future, and a thread that finds
-nothing to do for a second ends, so that a fetcher which was forgotten leaves nothing behind either.
+In: URLs and ranges. Out: futures of their bytes. It never holds a result beyond its future, and a thread without work
+for a second ends, so that a forgotten fetcher leaves no thread behind.
 
-A remote range that takes far longer than most is requested a second time, by a thread that is idle or has just
-finished; the answer that comes first counts.
+A thread that is idle or has just finished requests a remote range that takes far longer than most a second time; the
+first answer counts.
 """
 
 import itertools
@@ -30,17 +30,17 @@ _NUMBERS = itertools.count()
 #: A range is a straggler after this many seconds and this many times the 95th percentile of recent ones.
 _STRAGGLER_SECONDS = 1.0
 _STRAGGLER_TIMES = 3.0
-#: Recent ranges that are remembered, and how many there must be before any is called a straggler.
+#: Recent ranges that are remembered, and the number needed before any counts as a straggler.
 _RECENT, _LEAST = 256, 10
-#: Bytes that are asked for twice, as a share of the bytes asked for.
+#: Bytes that may be asked for twice, as a share of the bytes asked for.
 _EXTRA_SHARE = 0.01
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """A call and its future; `again` does it a second time, None if that must not be; `size` is its bytes.
+    """A call and its future; `again` repeats the call, None if it must not be repeated; `size` is its bytes.
 
-    `about` is the range that it reads, if it reads one, and `thread` the thread that serves it.
+    `about` is the range that it reads, if any, and `thread` the thread that serves it.
     """
 
     call: Callable[[], Any]
@@ -56,7 +56,7 @@ class _Request:
 
 @dataclass(slots=True)
 class _Pace:
-    """How long ranges take; bytes that may still be asked for twice, and the share of a range that adds to it."""
+    """The times of ranges; bytes that may still be asked for twice, and the share of a range that adds to them."""
 
     share: float
     allowance: float
@@ -74,9 +74,9 @@ class Fetcher:
     """A pool of daemon threads that reads ranges first in, first out.
 
     Args:
-        storage: Where the bytes come from.
+        storage: Reads the bytes.
         threads: Requests in flight at once, at least 1.
-        extra_bytes: Bytes that may be asked for twice; None: 1% of those asked for so far.
+        extra_bytes: Bytes that may be asked for twice; None: 1% of the bytes asked for so far.
 
     Raises:
         ValueError: If `threads` is less than 1.
@@ -99,7 +99,7 @@ class Fetcher:
         self._pace = _Pace(share=_EXTRA_SHARE if extra_bytes is None else 0.0, allowance=extra_bytes or 0)
         self.hedged_requests = 0
         self.hedged_bytes = 0
-        #: What reading cost so far.
+        #: The counts of reading so far.
         self.counts = ReadCounts()
 
     def submit(self, url: Url, start: int, stop: int) -> "Future[memoryview]":
@@ -128,12 +128,12 @@ class Fetcher:
         return request.future
 
     def allow_extra(self, num_bytes: int) -> None:
-        """Allow so many further bytes to be asked for twice."""
+        """Allow `num_bytes` further bytes to be asked for twice."""
         with self._changed:
             self._pace.allowance += num_bytes
 
     def count_anew(self) -> None:
-        """Count from 0 again; a request that is under way counts for what it was asked for."""
+        """Count from 0 again; a request under way counts for the old counts."""
         self.counts = ReadCounts()
 
     def rest(self) -> None:
@@ -143,7 +143,7 @@ class Fetcher:
             self._changed.notify_all()
 
     def result(self, future: "Future[T]") -> T:
-        """The result of a future of this fetcher; `counts` says for how long it was waited for.
+        """The result of a future of this fetcher; `counts` adds up the wait.
 
         Raises:
             StorageError: As the future does.
@@ -160,11 +160,11 @@ class Fetcher:
 
     @property
     def depth(self) -> int:
-        """Requests that were asked for and are not there yet."""
+        """Requests that were asked for and have not come yet."""
         return len(self._waiting) + len(self._running)
 
     def _blocked_on(self, future: "Future[Any]") -> tuple[str, int | None]:
-        """What a future waits for, and the thread that serves it, if one does."""
+        """The cause for which a future waits, and the thread that serves it, if any."""
         with self._changed:
             served = [request for request in self._running if request.future is future]
             waiting = len(self._waiting)
@@ -181,8 +181,8 @@ class Fetcher:
         )
 
     def close(self) -> None:
-        """Cancel what waits and end the threads; what is on its way is waited for no longer than a second."""
-        if self._process != os.getpid():  # forked: the threads are not here, and one of them may have held the lock
+        """Cancel waiting requests and end the threads; wait for requests under way for a second at most."""
+        if self._process != os.getpid():  # forked: there are no such threads here, and one may have held the lock
             return
         with self._changed:
             if self._closed:
@@ -209,7 +209,7 @@ class Fetcher:
             wanted = len(self._waiting)
             if request.again is not None:
                 self._pace.allowance += self._pace.share * request.size
-                wanted += 1  # one that watches for stragglers
+                wanted += 1  # a thread that watches for stragglers
             self._changed.notify()
             if self._idle < wanted and len(self._threads) < self._limit:
                 name = f"streamaug-fetch-{next(_NUMBERS)}"
@@ -251,7 +251,7 @@ class Fetcher:
                 self._idle -= 1
 
     def _straggler(self) -> tuple[_Request | None, float]:
-        """A range to ask for again, which counts as hedged now; or None, and when the next is due (infinite: never)."""
+        """A range to ask for again, which now counts as hedged; or None, and the time of the next (infinite: never)."""
         candidates = [r for r in self._running if r.again and not r.hedged and r.size <= self._pace.allowance]
         if self._closed or not candidates:
             return None, float("inf")
@@ -267,7 +267,7 @@ class Fetcher:
         return oldest, due
 
     def _serve(self, request: _Request, call: Callable[[], Any]) -> None:
-        """Do a request and settle its future, unless the other attempt has settled it or is still trying."""
+        """Serve a request and settle its future, unless the other attempt has settled it or is still trying."""
         error: BaseException | None = None
         data = None
         try:

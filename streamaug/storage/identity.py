@@ -1,7 +1,7 @@
-"""The version of a file or object that was read: the facts that identify it, and the versions that were seen first.
+"""The versions of files and objects: the facts that identify a version, and the versions that were read first.
 
-In: identities as the file system or a server gives them. Out: an error where one of them is another version, so that
-bytes of two versions are never mixed.
+In: identities from the file system or a server. Out: an error where the version has changed, so that bytes of two
+versions are never mixed.
 """
 
 from typing import Literal, NamedTuple
@@ -25,17 +25,17 @@ class Identity(NamedTuple):
 
     @property
     def tag(self) -> str:
-        """The etag, or the time where there is none; "" where nothing tells one version from another."""
+        """The etag, or the time where the server sends no etag; "" where it sends neither."""
         return self.etag or (str(self.modified) if self.modified else "")
 
     def differs(self, other: "Identity") -> bool:
-        """Whether the two are certainly not one version: sizes differ, or etags (times where one has no etag)."""
+        """Whether the two are certainly different versions: sizes differ, or etags (times where an etag is missing)."""
         if self.etag and other.etag:
             return (self.size, self.etag) != (other.size, other.etag)
         return (self.size, self.modified) != (other.size, other.modified)
 
     def difference(self, first: "Identity") -> str:
-        """What differs from the version that was seen first, in words."""
+        """The difference to the version that was read first, in words."""
         if self.size != first.size:
             return f"another size ({self.size} bytes, {first.size} before)"
         if self.etag and first.etag:
@@ -44,11 +44,11 @@ class Identity(NamedTuple):
 
 
 class Versions:
-    """The versions of files and objects that were seen first; used by any number of threads.
+    """The versions of files and objects that were read first; used by any number of threads.
 
     Args:
-        check: "version": size and etag, or time where there is no etag, must stay as they are. "size": the size must,
-            for mirrors whose servers have etags and times of their own; of local files both must in any case.
+        check: "version": size and etag (or time without an etag) must stay the same. "size": the size must, for mirrors
+            that send different etags and times; local files must keep size and time in any case.
     """
 
     def __init__(self, check: Literal["version", "size"]) -> None:
@@ -56,11 +56,11 @@ class Versions:
         self._seen: dict[str, Identity] = {}
 
     def get(self, location: Location) -> Identity | None:
-        """The version that was seen first, if any was."""
+        """The version that was read first, if any."""
         return self._seen.get(location.url)
 
     def check(self, location: Location, identity: Identity) -> None:
-        """Note a version; an error if another was seen before.
+        """Note a version; an error if another was read before.
 
         Raises:
             StorageError: If the object changed.
@@ -78,5 +78,5 @@ class Versions:
         )
 
     def forget(self, location: Location) -> None:
-        """Take whatever comes next for the first version, since the object was written."""
+        """Take the next version for the first, since the object was written."""
         self._seen.pop(location.url, None)

@@ -1,9 +1,9 @@
-"""`Location`: a path or URL, parsed once, as every layer below passes it on.
+"""`Location`: a path or URL, parsed once, which every layer below passes on.
 
 In: paths, `file://` and object-store URLs as users write them. Out: their parts, and the locations of files beside
-them. A URL may carry a password or a signed query; only `shown` goes into messages and logs. How names are written
-depends on the scheme: those of web addresses and `file://` are percent-encoded, and only web addresses have a query; in
-the key of an object "?" and "#" are letters like others.
+them. A URL may carry a password or a signed query; only `shown` goes into messages and logs. The spelling of names
+depends on the scheme: names in web addresses and `file://` are percent-encoded, and only web addresses have a query; in
+the key of an object "?" and "#" are ordinary letters.
 """
 
 import os
@@ -25,10 +25,10 @@ _SIGNATURE = re.compile(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Location:
-    """Where an object lies; made by `Location.parse`.
+    """The location of an object; made by `Location.parse`.
 
     Attributes:
-        url: The path or URL as it was written; it may hold secrets.
+        url: The path or URL as written; it may hold secrets.
         scheme: Its scheme in small letters; "file" for plain paths too.
         base: The part that a provider opens as a store: scheme, host or bucket, and a web address's query; "" for
             local files.
@@ -42,7 +42,7 @@ class Location:
 
     @classmethod
     def parse(cls, url: "str | os.PathLike[str] | Location") -> "Location":
-        """The location that a path or URL names; a location is returned as it is.
+        """The location that a path or URL names; returns a location unchanged.
 
         Raises:
             ValueError: If a URL of an object store names no host, bucket or repository.
@@ -70,22 +70,22 @@ class Location:
 
     @property
     def is_web(self) -> bool:
-        """Whether it is a web address, which may be answered with a page."""
+        """Whether it is a web address, whose server may answer with a page."""
         return _is_web(self.scheme)
 
     @property
     def shown(self) -> str:
-        """The URL as messages may hold it: without user, password, query and fragment."""
+        """The URL for messages: without user, password, query and fragment."""
         return shown(self.url)
 
     @property
     def server(self) -> str:
-        """The host or bucket, as messages may hold it."""
+        """The host or bucket, for messages."""
         return shown(self.base)
 
     @property
     def folder(self) -> str:
-        """The folder that it lies in, as messages may hold it."""
+        """The folder of the object, for messages."""
         return shown(self._split()[0])
 
     @property
@@ -95,7 +95,7 @@ class Location:
 
     @property
     def unsigned(self) -> str:
-        """The URL without user, password and what a signature adds: one name for one object, to be hashed."""
+        """The URL without user, password and signature: one name for an object, to be hashed."""
         if not self.is_web:
             return self.url
         query = urlsplit(self.base).query
@@ -104,7 +104,7 @@ class Location:
 
     @property
     def public(self) -> str:
-        """The URL without user, password and what a signature adds, as a file may hold it that others read."""
+        """The URL without user, password and signature, for files that others read."""
         if not self.is_web:
             return self.url
         query = parse_qsl(urlsplit(self.base).query, keep_blank_values=True)
@@ -136,7 +136,7 @@ class Location:
 
 
 def shown(url: str) -> str:
-    """A path or URL, valid or not, as messages may hold it: without user and password, and a web address's query."""
+    """A path or URL, valid or not, for messages: without user and password, and a web address's query."""
     match = _SCHEME.match(url)
     if match is None:
         return url
@@ -144,7 +144,7 @@ def shown(url: str) -> str:
     if _is_web(match[1].lower()):
         rest = re.split("[?#]", rest, maxsplit=1)[0]
         if re.match(r"[^/@]*:(?!\d*(/|$))[^@]*@", rest):
-            rest = rest.partition("@")[2]  # a password that holds a slash is not valid, and is a secret all the same
+            rest = rest.partition("@")[2]  # a password with a slash is not valid, but still a secret
     host, slash, path = rest.partition("/")
     return f"{match[0]}{host.rpartition('@')[2]}{slash}{path}"
 

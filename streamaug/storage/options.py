@@ -1,6 +1,6 @@
-"""How object storage is reached: one frozen set of numbers, without any secret.
+"""The options of object storage: frozen, and without any secret.
 
-Credentials are never an option: they come from the environment, as each provider's own tools read them.
+Credentials are never an option: they come from the environment, as for each provider's own tools.
 """
 
 import re
@@ -24,13 +24,13 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageOptions:
-    """How shards are fetched, retried, held and cached.
+    """The options by which shards are fetched, retried, held and cached.
 
     Numbers of bytes may be written as text with a unit, "10GB" (10⁹ bytes each) or "10GiB" (2³⁰ each).
 
     Args:
-        endpoint: URL of the S3-, GCS- or Azure-compatible service; None: as the environment says.
-        region: Region of the bucket; None: as the environment says.
+        endpoint: URL of the S3-, GCS- or Azure-compatible service; None: that of the environment.
+        region: Region of the bucket; None: that of the environment.
         anonymous: Send unsigned requests, for public buckets.
         request_timeout: Seconds without a byte of an answer, after which a request has failed.
         deadline: Seconds without progress of a range, over all its requests, after which reading has failed.
@@ -39,9 +39,9 @@ class StorageOptions:
         cache_dir: Folder of the disk cache for remote shards, shared by all jobs of a node; None: no cache.
         cache_limit: Bytes that the cache never exceeds.
         cache_min_free: Bytes of the disk that the cache leaves free; None: 10% of it or 10 GiB, the smaller.
-        check: What of an object must stay the same while it is read: "version" (its size and etag, or time), or "size"
-            alone, for mirrors whose servers have etags of their own.
-        hedge: Send a second request when one takes far longer than most, for at most 1% more bytes.
+        check: The facts of an object that must stay the same while it is read: "version" (its size and etag, or time),
+            or "size" alone, for mirrors that send different etags.
+        hedge: Whether to send a second request when a range takes far longer than most, for at most 1% more bytes.
 
     Raises:
         ValueError: If a value is out of its range, or the endpoint is no http(s) URL or carries a password.

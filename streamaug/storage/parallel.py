@@ -1,7 +1,7 @@
-"""Whole shards worked on at once, results in order: for opening, indexing and checking.
+"""Work on many shards at once, with results in order: for opening, indexing and checking.
 
-The threads are daemons and are not waited for: Ctrl-C, or an error in one shard, ends the work now and not when every
-server has answered.
+The threads are daemons, for which nothing waits: Ctrl-C, or an error in a shard, ends the work at once and not when
+every server has answered.
 """
 
 from collections import deque
@@ -19,11 +19,11 @@ T = TypeVar("T")
 def in_parallel(
     storage: Storage, function: Callable[[S], T], items: Sequence[S], *, what: str, threads: int | None = None
 ) -> Iterator[T]:
-    """`function(item)` of every item, in their order, with a bar or lines of progress.
+    """`function(item)` of every item, in order, with a bar or lines of progress.
 
     Args:
-        storage: The storage from which the function reads; its reads are given up when the work is.
-        function: What to do with one item, on any thread.
+        storage: The storage from which the function reads; its reads end when the work ends.
+        function: The work on an item, on any thread.
         items: Shards, as a rule.
         what: The bar's title.
         threads: Items worked on at once; None: the storage's `concurrency`.

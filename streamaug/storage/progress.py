@@ -1,6 +1,6 @@
 """Progress of work on many shards: a bar on a terminal, else a line in the log every half minute.
 
-In: steps, and pauses while the next one is waited for. Out: text on stderr; nothing for what is over in a moment.
+In: steps, and waits for the next step. Out: text on stderr; nothing for work that is over in a moment.
 """
 
 import sys
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 
-#: Seconds between two lines where nobody watches.
+#: Seconds between two lines where no terminal shows a bar.
 LINE_SECONDS = 30.0
 
 
@@ -34,13 +34,13 @@ def progress_bar(items: Iterable[T], *, total: int, what: str, unit: str = "shar
 
 
 class Progress:
-    """Counts steps, and shows how many are done.
+    """Counts finished steps, and shows their number.
 
     Args:
         total: Steps in all.
         what: The work's title.
         unit: The name of the things counted, in the plural.
-        clock: Gives seconds.
+        clock: Returns seconds.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Progress:
             self._bar.close()
 
     def advance(self) -> None:
-        """Count a step that is done, and say how far the work has come where that is due."""
+        """Count a finished step, and show the progress when that is due."""
         self._done += 1
         if self._bar is not None:
             self._bar.update()
@@ -69,7 +69,7 @@ class Progress:
             self._line()
 
     def step(self, future: "Future[T]") -> T:
-        """The result of the next step; waits for it, and says meanwhile how far the work has come.
+        """The result of the next step; waits for it, and shows the progress meanwhile.
 
         Raises:
             Exception: The exception of the step.
@@ -89,7 +89,7 @@ class Progress:
             return result
 
     def _line(self) -> None:
-        """Write how far the work has come."""
+        """Write a line of progress."""
         self._said = self._clock()
         minutes, seconds = divmod(int(self._said - self._began), 60)
         sys.stderr.write(

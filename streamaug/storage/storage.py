@@ -1,8 +1,8 @@
 """`Storage`: the bytes of any URL, or an error that names it.
 
 In: paths, URLs or locations of shards, and byte ranges. Out: exactly the bytes asked for, in one piece, from the local
-file, the disk cache or the network. Every read is checked for its length and against the version that was seen first,
-so that an object which changes while it is read is an error and never a mixture. It never interprets what it reads.
+file, the disk cache or the network. It checks every read for its length and against the version that was read first, so
+that an object which changes while it is read is an error and never a mixture. It never interprets the bytes.
 """
 
 import os
@@ -23,11 +23,12 @@ from streamaug.storage.options import StorageOptions
 from streamaug.storage.remote.failures import ForbiddenError, MissingError, PageError
 from streamaug.storage.remote.objects import RemoteObjects
 from streamaug.storage.remote.page import is_page
+from streamaug.storage.remote.providers import PROVIDERS
 from streamaug.storage.remote.range_read import WholeSentError
 
-#: Why a file that need not be there is taken for absent.
+#: The failures for which an optional file counts as absent.
 _NOT_THERE = (FileNotFoundError, NotADirectoryError, MissingError, ForbiddenError, PageError)
-#: An object, by its path or URL, or by a location, which is not parsed again.
+#: An object, by its path or URL, or by a parsed location.
 Url = str | Location
 
 
@@ -35,7 +36,7 @@ class Storage:
     """Reads local files and objects, for any number of threads; may be pickled, and forked before it has read.
 
     Args:
-        options: How to reach object storage.
+        options: The options of object storage.
     """
 
     def __init__(self, options: StorageOptions) -> None:
@@ -65,7 +66,7 @@ class Storage:
         return self._objects
 
     def size(self, url: Url) -> int:
-        """Size of the object in bytes; a remote one that was read already is not asked for again.
+        """Size of the object in bytes; a remote object that was read already is not asked for again.
 
         Raises:
             StorageError: If it does not exist or cannot be reached within the deadline, or changed since it was read.
@@ -73,7 +74,7 @@ class Storage:
         return self.identity(url).size
 
     def identity(self, url: Url) -> Identity:
-        """The version of the object; that of a remote one that was read already is not asked for again.
+        """The version of the object; for a remote object that was read already it sends no request.
 
         Raises:
             StorageError: As `size` does.
@@ -89,7 +90,7 @@ class Storage:
         """Bytes [start, stop) of the object, all of them.
 
         Raises:
-            StorageError: If they cannot be had within the deadline, the object is shorter, or it changed meanwhile.
+            StorageError: If they cannot be read within the deadline, the object is shorter, or it changed meanwhile.
         """
         location = Location.parse(url)
         return _complete(location, self.read_some(location, start, stop), start, stop)
@@ -98,7 +99,7 @@ class Storage:
         """Bytes [start, stop) of the object, or as many of them as it holds.
 
         Raises:
-            StorageError: If they cannot be had within the deadline, or the object changed meanwhile.
+            StorageError: If they cannot be read within the deadline, or the object changed meanwhile.
         """
         location = Location.parse(url)
         if stop <= start:
@@ -124,14 +125,14 @@ class Storage:
         return _complete(location, self._remote.read(location, start, stop, in_turn=False), start, stop)
 
     def read_all(self, url: Url, *, asked_for: Url | None = None) -> bytes | None:
-        """The whole object; None when there is none (or S3 says 403, its answer where listing is not allowed).
+        """The whole object; None when it does not exist (or S3 says 403, its answer where listing is not allowed).
 
         Args:
             url: The object.
-            asked_for: The shard for whose sake it is read, which an error then names too.
+            asked_for: The shard that it belongs to, which an error then names too.
 
         Raises:
-            StorageError: If it cannot be had within the deadline.
+            StorageError: If it cannot be read within the deadline.
         """
         location = Location.parse(url)
         try:
@@ -140,10 +141,10 @@ class Storage:
             if asked_for is None or location.is_local:
                 raise
             shard = Location.parse(asked_for).shown
-            raise StorageError(f"{shard}: must be readable, and what lies beside it. {error}") from error.__cause__
+            raise StorageError(f"{shard}: must be readable, with the files beside it. {error}") from error.__cause__
 
     def read_head(self, url: Url, size: int) -> bytes | None:
-        """The first `size` bytes of an object, fewer if it is shorter; None when there is none, as in `read_all`.
+        """The first `size` bytes of an object, fewer if it is shorter; None when it does not exist, as in `read_all`.
 
         Raises:
             StorageError: If they cannot be had within the deadline.
@@ -159,11 +160,36 @@ class Storage:
         return self._remote.stream(Location.parse(url), start)
 
     def sends_whole(self, url: Url) -> bool:
-        """Whether a range of the object costs all of it: its server ignores ranges, and no cache keeps the rest."""
+        """Whether a range costs the whole object: its server ignores ranges, and no cache keeps the rest."""
         return self.options.cache_dir is None and self._remote.sends_whole(Location.parse(url))
 
+    def can_list(self, url: Url) -> bool:
+        """Whether the remote store of an object says which objects it has: web servers do not."""
+        provider = PROVIDERS.get(Location.parse(url).scheme)
+        return provider is not None and provider.can_list
+
+    def list_folder(self, url: Url, folder: str) -> tuple[list[str], list[str]]:
+        """The keys of the objects in a folder of a remote store, and its folders, without a slash at the end.
+
+        Args:
+            url: Any object of the store.
+            folder: "" for all of the store, else with a slash at its end.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline.
+        """
+        return self._remote.list_folder(Location.parse(url), folder)
+
+    def list_below(self, url: Url, folder: str) -> list[str]:
+        """The keys of all objects below a folder of a remote store, which is given as for `list_folder`.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline.
+        """
+        return self._remote.list_below(Location.parse(url), folder)
+
     def write(self, url: Url, data: bytes) -> None:
-        """Write a whole small object: readers see the old one or the new one, nothing between.
+        """Write a whole small object atomically: readers see the old or the new object.
 
         Raises:
             StorageError: If it cannot be written.
@@ -176,7 +202,7 @@ class Storage:
         self._versions.forget(location)
 
     def _read_optional(self, location: Location, size: int | None) -> bytes | None:
-        """The first `size` bytes (None: all) of an object, or None where there is none."""
+        """The first `size` bytes (None: all) of an object, or None where it does not exist."""
         try:
             if location.is_local:
                 return bytes(self.read_some(location, 0, local.identity(location.path).size if size is None else size))
@@ -185,11 +211,11 @@ class Storage:
             if isinstance(error.__cause__, _NOT_THERE):
                 return None
             raise
-        # Some web servers answer with a page where there is nothing; no index or manifest begins like one.
+        # Some web servers answer with a page for a missing file; no index or manifest begins like a page.
         return None if location.is_web and is_page(data) else data
 
     def _read_cached(self, location: Location, start: int, stop: int) -> memoryview:
-        """Bytes [start, stop) of a remote object, or as many as it holds, by way of the disk cache."""
+        """Bytes [start, stop) of a remote object, or as many as it holds, through the disk cache."""
         remote = self._remote
         identity = remote.identity(location)
         stop = min(stop, identity.size)
@@ -202,7 +228,7 @@ class Storage:
         try:
             source = self._source(location, identity, stream if remote.sends_whole(location) else None)
             return self._cache().read(source, start, stop)
-        except WholeSentError as sent:  # the cache keeps all of it while it passes by
+        except WholeSentError as sent:  # the cache keeps all of it while it is read
             source = self._source(location, identity, partial(stream, sent.answer))
         return self._cache().read(source, start, stop)
 
@@ -220,7 +246,7 @@ class Storage:
     def _source(
         self, location: Location, identity: Identity, stream: Callable[[], Iterator[memoryview]] | None
     ) -> Source:
-        """The facts of one version of an object that the cache needs; `stream` if the server ignores ranges."""
+        """A version of an object for the cache; with `stream` if the server ignores ranges."""
         remote = self._remote
 
         def fetch(start: int, stop: int, progress: Callable[[], None]) -> memoryview:

@@ -1,4 +1,4 @@
-"""The URLs that a source names: braces, `::` and ${NAME} are expanded as webdataset expands them."""
+"""The URLs that a source names: it expands braces, `::` and ${NAME} as webdataset does."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from braceexpand import braceexpand
 from streamaug.storage.location import shown
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-#: How often values are filled in that hold variables themselves, as in webdataset.
+#: The depth to which variables within values are filled in, as in webdataset.
 _DEPTH = 10
 
 
@@ -34,7 +34,7 @@ def expand(source: Source) -> list[str]:
 
 
 def _patterns(source: Source) -> list[str]:
-    """The names as they are written, without the line ends that a list read from a file has."""
+    """The names as written, without the line ends of a list that was read from a file."""
     several = source if isinstance(source, list | tuple) else [source]
     patterns: list[str] = []
     for name in several:
@@ -57,7 +57,7 @@ def _expanded(pattern: str) -> list[str]:
 
 
 def _with_variables(pattern: str) -> str:
-    """A pattern with its ${NAME} filled in, those within their values too."""
+    """A pattern with its ${NAME} filled in, also within their values."""
 
     def value_of(match: re.Match[str]) -> str:
         value = os.environ.get(f"WDS_{match[1]}")

@@ -1,4 +1,4 @@
-"""Proofs for stages of your own: the tests that streamaug's stages pass, to be called from your tests."""
+"""Proofs for stages of your own: the functions that test streamaug's own stages, for your tests."""
 
 from streamaug.testing.resume import assert_resumes_exactly, differences
 

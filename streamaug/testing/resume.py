@@ -21,14 +21,14 @@ from streamaug.stages.base import Stage
 def assert_resumes_exactly(make_chain: Callable[[], Stage], *, epochs: int = 2, every: int = 1) -> None:
     """Show that a chain goes on exactly, bit for bit, from every state it can be saved in.
 
-    The chain runs unbroken for some epochs. Then it is made anew, stopped after 0, 1, 2, … batches of the first epoch,
-    and its state, sent through JSON, is loaded into yet another one, whose batches must be the rest. A copy of the
-    chain and `seek` must lead to the same batches.
+    The chain runs unbroken for some epochs. Then it is made anew and stopped after 0, 1, 2, … batches of the first
+    epoch. Its state, sent through JSON, is loaded into another chain, whose batches must be the remaining ones. A copy
+    of the chain and `seek` must lead to the same batches.
 
     Args:
-        make_chain: Makes the chain, the same each time; the whole of it, from the reader on.
-        epochs: Epochs of the unbroken run, at least 2: what follows an epoch's end is compared too.
-        every: Stop after every so many batches, at least 1: 1 tests all states, more is quicker.
+        make_chain: Makes the same whole chain at each call, from the reader on.
+        epochs: Epochs of the unbroken run, at least 2, since batches behind an epoch's end are compared too.
+        every: Stop after every `every` batches, at least 1: 1 tests all states, more is quicker.
 
     Raises:
         AssertionError: If batches differ; names epoch, step and value.
@@ -61,7 +61,7 @@ def assert_resumes_exactly(make_chain: Callable[[], Stage], *, epochs: int = 2, 
 
 
 def differences(first: Any, second: Any) -> str | None:
-    """The first value in which two batches differ, bit for bit, such as "images: 3 of 4096 values differ"; None: none.
+    """The first value in which two batches differ, bit for bit, as "images: 3 of 4096 values differ"; None: no value.
 
     Args:
         first: A batch of any stage: dataclasses, tuples, mappings, tensors, arrays, bytes and numbers are compared.

@@ -1,4 +1,4 @@
-"""A picture of figures for the fit, the mean, and each view: accuracy, likelihood, calibration, as SVG text.
+"""A picture of accuracy, likelihood and calibration for the fit, the mean, and each view, as SVG text.
 
 In: rows of figures, as `TTAReport` makes them. Out: SVG. It needs no drawing library, and writes no file.
 """
@@ -20,9 +20,9 @@ class ChartRow:
     Attributes:
         name: The name of the data, for the title.
         figures: Accuracy, negative log-likelihood, and calibration error.
-        weight: Of a view; None for other rows.
-        agreement: Of a view with the mean of all; None for other rows.
-        is_harmful: Whether the mean is better so.
+        weight: Weight of a view; None for other rows.
+        agreement: Agreement of a view with the mean of all; None for other rows.
+        is_harmful: Whether the mean is better without the view.
     """
 
     name: str
@@ -33,7 +33,7 @@ class ChartRow:
 
 
 def draw(rows: Sequence[ChartRow], subtitle: str) -> str:
-    """The whole picture; the first row is that of the fit, the second that of the mean of all views."""
+    """The whole picture; the first row is of the fit, the second of the mean of all views."""
     left = _MARGIN + max(len(row.name) for row in rows) * _LETTER
     columns = left + 16 + len(_PANELS) * (_PANEL + _GAP)
     width, height = columns + 2 * _COLUMN, _TOP + _ROW * len(rows) + 34
@@ -84,7 +84,7 @@ def _panel(rows: Sequence[ChartRow], left: float, figure: int, title: str) -> li
 
 
 def _text(x: float, y: float, words: str, *, color: str = _INK, size: int = 13, anchor: str = "start") -> str:
-    """Words on a ground of their own, so that lines behind them do not cross them."""
+    """Words on a white ground, so that no line crosses them."""
     style = f'font-size="{size}" fill="{color}" text-anchor="{anchor}"'
     ground = 'stroke="white" stroke-width="3" paint-order="stroke"'
     return f'<text x="{x:.1f}" y="{y:.1f}" {style} {ground}>{escape(words)}</text>'

@@ -17,13 +17,13 @@ from streamaug.tta.views import Model, refuse_nan, view_logits, warn_of_batch_no
 def collect_logits(
     model: Model, batches: Iterable[Batch], *, chunk_size: int | None = None, output: OutputPicker = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a model on every view of every sample, and keep what it says of each view.
+    """Run a model on every view of every sample, and keep the logits of each view.
 
     Args:
         model: As in `TestTimeAugment`; call `model.eval()` before.
         batches: One pass of a chain that ends with `augment`, such as `reader.augment(recipes.imagenet_tta(…))`.
-        chunk_size: Images that the model is given at once. None: one view of a batch.
-        output: Where the logits are in what the model returns, as in `TestTimeAugment`.
+        chunk_size: Images that the model gets at once. None: one view of a batch.
+        output: Where the logits are in the model's result, as in `TestTimeAugment`.
 
     Returns:
         Logits float32 (V, N, K) and targets (N, …), of this rank's samples by position, each once.

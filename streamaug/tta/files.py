@@ -1,7 +1,7 @@
 """Predictions as files: `.npz`, or JSON lines, a line for each sample, for other programs and other ranks.
 
-In: predictions of a pass. Out: a file, which appears whole or not at all; and predictions again, which
-`merge_predictions` puts together in any order.
+In: predictions of a pass. Out: a file, written atomically; and its predictions, which `merge_predictions` puts together
+in any order.
 """
 
 import json
@@ -20,7 +20,7 @@ _ROWS = ("positions", "sample_ids", "is_padding", "is_substitute")
 
 
 def write_predictions(predictions: Prediction | Iterable[Prediction], path: str | os.PathLike[str]) -> None:
-    """Write predictions to a file, such as one for each rank; `read_predictions` reads it.
+    """Write predictions to a file, a file for each rank, say; `read_predictions` reads it.
 
     Args:
         predictions: The predictions of a `tta` stage, or the result of `merge_predictions`.
@@ -28,7 +28,7 @@ def write_predictions(predictions: Prediction | Iterable[Prediction], path: str 
             come): key, sample_id, position, epoch, seed, target and probabilities of each sample.
 
     Raises:
-        ValueError: If the name has another ending, or there is nothing to write.
+        ValueError: If the name has another ending, or there are no predictions.
     """
     place = Path(path)
     writer = {".npz": _write_arrays, ".jsonl": _write_lines}.get(place.suffix)
@@ -44,12 +44,12 @@ def write_predictions(predictions: Prediction | Iterable[Prediction], path: str 
 
 
 def read_predictions(*paths: str | os.PathLike[str]) -> list[Prediction]:
-    """The predictions of files that `write_predictions` wrote, one for each file, in any order of files.
+    """The predictions in files that `write_predictions` wrote, one `Prediction` for each file, in any order.
 
     `merge_predictions(read_predictions("rank0.npz", "rank1.npz"), num_samples=50_000)` is the whole evaluation.
 
     Raises:
-        ValueError: If a file is no such file; names it.
+        ValueError: If a file is not of that form; names it.
     """
     return [_read(Path(path)) for path in paths]
 

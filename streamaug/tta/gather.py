@@ -1,7 +1,7 @@
-"""Putting predictions together by position, however batches and ranks dealt them out.
+"""Puts predictions together by position, whatever the batches and ranks.
 
 In: predictions in any order, of any batch size, from any number of ranks. Out: one prediction, in the order of the
-epoch, without padding. A position that is missing or came twice is an error, never a silent change of the average.
+epoch, without padding. A position that is missing or comes twice is an error, never a silent change of the average.
 """
 
 import dataclasses
@@ -19,11 +19,12 @@ def merge_predictions(predictions: Iterable[Prediction], *, num_samples: int | N
 
     Args:
         predictions: In any order; all of one epoch of one reader (or of the same reader on several ranks).
-        num_samples: How many samples there must be, such as `shards.num_samples`. None: a position missing at the end
+        num_samples: The expected number of samples, such as `shards.num_samples`. None: a position missing at the end
             goes unnoticed.
 
     Returns:
-        probabilities float32 (N, K), targets and origin, N without padding; on the CPU. `origin.step` is the first one.
+        probabilities float32 (N, K), targets and origin, N without padding; on the CPU. `origin.step` is the first
+        step.
 
     Raises:
         ValueError: If a position is missing or came twice, predictions are of different epochs or seeds, or N is not
@@ -92,7 +93,7 @@ def _origin(origins: list[Origin], order: Int64Array) -> Origin:
 
 
 def gather_predictions(predictions: Iterable[Prediction], *, num_samples: int | None = None) -> Prediction:
-    """`merge_predictions` over all ranks of `torch.distributed`, if it is initialised; every rank gets the whole.
+    """`merge_predictions` over all ranks of `torch.distributed`, if it is initialised; every rank gets the result.
 
     Args:
         predictions: This rank's.

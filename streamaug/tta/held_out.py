@@ -1,6 +1,6 @@
 """Held-out data for fitting and reporting: logits of every view, and targets, checked and brought into one form.
 
-In: what the user has. Out: `HeldOut`. Nothing is fitted here.
+In: the user's arrays. Out: `HeldOut`. It fits nothing.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class HeldOut:
 
     Attributes:
         logits: float (V, N, K), on the CPU.
-        targets: int64 (N,), class numbers; or bool (N, K), where each class stands by itself.
+        targets: int64 (N,), class numbers; or bool (N, K), for independent classes.
         activation: From logits to probabilities.
     """
 
@@ -27,13 +27,13 @@ class HeldOut:
 
     @property
     def answers(self) -> torch.Tensor:
-        """Bool (N, K): what is right of each class."""
+        """Bool (N, K): the right answer for each class."""
         if self.targets.ndim > 1:
             return self.targets
         return torch.nn.functional.one_hot(self.targets, self.logits.shape[2]).bool()
 
     def likelihoods(self) -> torch.Tensor:
-        """float64 (V, M): each view's probability of what is right, of each sample, or of each sample and class."""
+        """float64 (V, M): each view's probability of the right answer, for each sample, or each sample and class."""
         values = self.logits.double()
         if self.activation == "softmax":
             values = torch.softmax(values, -1)
@@ -49,7 +49,7 @@ def held_out(logits: ArrayLike, targets: ArrayLike, activation: Activation | Non
 
     Args:
         logits: float (V, N, K).
-        targets: int (N,), 0..K−1; or, where each class stands by itself, (N, K) of 0 and 1, or (N,) for one logit.
+        targets: int (N,), 0..K−1; or, for independent classes, (N, K) of 0 and 1, or (N,) for one logit.
         activation: "softmax", "sigmoid", or None for values that are probabilities.
         name: The beginning of the parameters' names in errors.
 

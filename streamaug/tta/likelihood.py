@@ -1,4 +1,4 @@
-"""How well weighted views explain held-out targets, and how that changes with the weights and the temperature.
+"""The likelihood of held-out targets under weighted views, and its derivatives by the weights and the temperature.
 
 In: logits of V views, targets, weights and a temperature. Out: the mean negative log-likelihood of the weighted mean of
 the views' probabilities, and its derivatives. Samples pass in chunks, in float64.
@@ -12,7 +12,7 @@ from streamaug.batch import Float64Array
 #: Logits of a chunk: their float64 temporaries stay in a processor's cache.
 CHUNK = 1 << 18
 
-#: Stands for a probability of 0.
+#: Replaces a probability of 0.
 _TINY = 1e-300
 
 #: Loss, its derivatives by the weights (of their shape), and by log(temperature).
@@ -20,9 +20,9 @@ Likelihood = tuple[float, Float64Array, float]
 
 
 def of_classes(scores: torch.Tensor, labels: torch.Tensor, weights: Float64Array, temperature: float) -> Likelihood:
-    """Where one of K classes is right, under softmax.
+    """Loss and derivatives where one of K classes is right, under softmax.
 
-    With p the views' probabilities, w the weights and t the target, a sample's is log Σₖ Σᵥ wₖp − log Σᵥ wₜp.
+    With p the views' probabilities, w the weights and t the target, a sample's loss is log Σₖ Σᵥ wₖp − log Σᵥ wₜp.
 
     Args:
         scores: (V, N, K).
@@ -58,15 +58,15 @@ def of_classes(scores: torch.Tensor, labels: torch.Tensor, weights: Float64Array
 def of_answers(
     scores: torch.Tensor, answers: torch.Tensor, weights: Float64Array, temperature: float | None
 ) -> Likelihood:
-    """Where each class stands by itself, under sigmoid: a mean over samples and classes.
+    """Loss and derivatives of independent classes, under sigmoid: a mean over samples and classes.
 
-    With q the views' probabilities of the right answer and w the weights, a decision's is log Σᵥ w − log Σᵥ w·q.
+    With q the views' probabilities of the right answer and w the weights, a decision's loss is log Σᵥ w − log Σᵥ w·q.
 
     Args:
         scores: (V, N, K).
-        answers: bool (N, K), what is right.
+        answers: bool (N, K), the right answers.
         weights: (V, 1) or (V, K).
-        temperature: Divides the scores. None: the scores are probabilities as they are.
+        temperature: Divides the scores. None: the scores are probabilities already.
     """
     views, samples, classes = scores.shape
     table = torch.from_numpy(np.broadcast_to(weights, (views, classes)).copy())
@@ -92,6 +92,6 @@ def of_answers(
 
 
 def _like(weights: Float64Array, by_weight: torch.Tensor) -> Float64Array:
-    """Derivatives by a table (V, K) as those by the weights that it repeats."""
+    """Derivatives by a table (V, K) summed to those by the weights that the table repeats."""
     gradient: Float64Array = by_weight.numpy()
     return gradient.sum(1, keepdims=True) if weights.shape[1] == 1 else gradient

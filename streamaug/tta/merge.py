@@ -1,7 +1,7 @@
-"""Merging a model's outputs for several views of an image into one probability for each class.
+"""Merges a model's outputs for several views of an image into one probability for each class.
 
-In: logits of V views, view-major. Out: probabilities, whose rows sum to 1 under softmax. Nothing depends on the order
-of the views or of the samples.
+In: logits of V views, view-major. Out: probabilities, whose rows sum to 1 under softmax. The order of views and samples
+does not matter.
 """
 
 import math
@@ -27,7 +27,7 @@ def _median(probabilities: torch.Tensor) -> torch.Tensor:
 Activation = Literal["softmax", "sigmoid"]
 _Elementwise = Callable[[torch.Tensor], torch.Tensor]
 
-#: From logits (..., K) to probabilities; by softmax the classes exclude each other, by sigmoid each stands by itself.
+#: From logits (..., K) to probabilities; by softmax the classes exclude each other, by sigmoid they are independent.
 _ACTIVATIONS: dict[str | None, _Elementwise] = {
     "softmax": lambda scores: torch.softmax(scores, -1),
     "sigmoid": torch.sigmoid,
@@ -58,15 +58,15 @@ def merge(
 
     Args:
         logits: float (V, B, K), tensor or array, view-major.
-        method: How the views' probabilities are merged, one of `METHODS`. "mean": their arithmetic mean. "logit_mean":
-            their geometric mean, which is the activation of the mean of the logits. "max": the largest. "median": the
-            middle one, or the mean of the two in the middle where V is even. Under softmax the result is renormalised.
+        method: How the views' probabilities are merged, a name of `METHODS`. "mean": their arithmetic mean.
+            "logit_mean": their geometric mean, which is the activation of the mean of the logits. "max": the largest.
+            "median": the middle value, or the mean of the two middle values where V is even. Under softmax the result
+            is renormalised.
         weights: Of the views in "mean": (V, 1), or (V, K) for each class, non-negative; they need not sum to 1. None:
-            all the same.
+            equal weights.
         temperature: Divides the logits, > 0; above 1 makes each view less sure.
-        activation: "softmax": classes exclude each other. "sigmoid": each class stands by itself, as in multi-label or
-            one-logit models. None: the model's values are merged as they are. A logit of −∞ is a class without a
-            chance.
+        activation: "softmax": classes exclude each other. "sigmoid": classes are independent, as in multi-label or
+            one-logit models. None: the model's values are merged unchanged. A logit of −∞ is a class without a chance.
 
     Returns:
         float32 (B, K), float64 for float64 logits; under softmax each row sums to 1.
@@ -95,7 +95,7 @@ def merge(
         merged = _FORMULAS[method](scores, activate)
     else:
         factors = check_weights(weights, scores.shape[0], scores.shape[2])
-        factors = factors.to(scores.device, scores.dtype, non_blocking=True)  # no wait for what the device does
+        factors = factors.to(scores.device, scores.dtype, non_blocking=True)  # no wait for the device
         merged = (activate(scores) * factors[:, None, :]).sum(0)
         if activation != "softmax":  # which is renormalised over the classes instead
             merged = merged / factors.sum(0)
@@ -103,7 +103,7 @@ def merge(
 
 
 def check_method(method: str, *, weighted: bool) -> None:
-    """Raises ValueError unless `METHODS` holds the method, and it is "mean" if there are weights."""
+    """Raise ValueError unless `METHODS` holds the method, and it is "mean" if there are weights."""
     if method not in METHODS:
         raise ValueError(
             f"merge: must be one of {', '.join(METHODS)}, got {method!r}. "
@@ -114,7 +114,7 @@ def check_method(method: str, *, weighted: bool) -> None:
 
 
 def check_activation(activation: str | None) -> None:
-    """Raises ValueError unless there is such an activation."""
+    """Raise ValueError unless there is such an activation."""
     if activation not in _ACTIVATIONS:
         raise ValueError(
             f'activation: must be "softmax", "sigmoid" or None, got {activation!r}. Write "sigmoid" where each class '
@@ -126,7 +126,7 @@ def check_weights(weights: ArrayLike, views: int | None = None, classes: int | N
     """The weights as a tensor (V, 1) or (V, K).
 
     Raises:
-        ValueError: If the shape does not fit, or a weight is negative or not finite, or a class has none.
+        ValueError: If the shape does not fit, a weight is negative or not finite, or all weights of a class are 0.
     """
     factors = torch.as_tensor(np.asarray(weights) if not isinstance(weights, torch.Tensor) else weights.detach())
     fits = (

@@ -1,6 +1,6 @@
-"""Where a model's logits are in what it returns: the tensor itself, a key, an index, or a function's result.
+"""Picks the logits from a model's result: the tensor itself, a key, an index, or a function of the result.
 
-In: whatever the model returned. Out: a tensor. No logit is looked at here.
+In: the model's result. Out: a tensor. It does not read the logits.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-#: How to pick the logits: None, they are what the model returns; a key or attribute; an index; or a function.
+#: How to pick the logits: None, the result is the tensor; a key or attribute; an index; or a function.
 OutputPicker = str | int | Callable[[Any], torch.Tensor] | None
 
 
 def check_output(output: OutputPicker) -> None:
-    """Raises ValueError unless it is a key, an index, a function or None."""
+    """Raise ValueError unless it is a key, an index, a function or None."""
     if isinstance(output, bool) or not (output is None or isinstance(output, str | int) or callable(output)):
         raise ValueError(
             f"output: must be a key, an index, a function or None, got {output!r}. "
@@ -22,7 +22,7 @@ def check_output(output: OutputPicker) -> None:
 
 
 def pick_logits(answer: Any, output: OutputPicker) -> torch.Tensor:
-    """The logits in what a model returned.
+    """The logits in a model's result.
 
     Raises:
         ValueError: If there is no such key or index, or it holds no tensor; names output.
@@ -35,7 +35,7 @@ def pick_logits(answer: Any, output: OutputPicker) -> torch.Tensor:
         picked = output(answer)
     if not isinstance(picked, torch.Tensor):
         where = "the model must return its logits as a tensor" if output is None else f"{output!r} must pick a tensor"
-        # The parameter is wrong, whatever the model returns.
+        # The parameter is wrong for any result.
         raise ValueError(f"output: {where}, got {_shown(picked)}. {_advice(answer)}")  # noqa: TRY004
     return picked
 
@@ -69,4 +69,4 @@ def _advice(answer: Any) -> str:
         return f"Write output={next(iter(answer), 'logits')!r}, the key of the logits."
     if isinstance(answer, tuple | list):
         return "Write output=0, the index of the logits."
-    return "Write output=function, which is given what the model returns."
+    return "Write output=function, a function of the model's result."

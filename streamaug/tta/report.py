@@ -1,6 +1,6 @@
-"""How good probabilities are: accuracy, negative log-likelihood, calibration; and what each view of an image adds.
+"""Accuracy, negative log-likelihood and calibration of probabilities; and the contribution of each view of an image.
 
-In: probabilities and targets. Out: numbers, the table of them, and the picture. Nothing is fitted here.
+In: probabilities and targets. Out: numbers, the table of them, and the picture. It fits nothing.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ class Metrics:
     """How good probabilities are.
 
     Attributes:
-        accuracy: Share of samples whose most probable class is the target, 0..1; where each class stands by itself, the
-            share of samples and classes that are decided rightly at one half.
-        nll: Mean negative log-likelihood of what is right, in nats.
+        accuracy: Share of samples whose most probable class is the target, 0..1; of independent classes, the share of
+            samples and classes that a threshold of one half decides rightly.
+        nll: Mean negative log-likelihood of the right answer, in nats.
         ece: Expected calibration error over 15 equal bins of confidence, 0..1.
     """
 
@@ -40,7 +40,7 @@ def measure(probabilities: torch.Tensor, targets: torch.Tensor) -> Metrics:
 
     Args:
         probabilities: float (N, K).
-        targets: int64 (N,), class numbers; or (N, K) of 0 and 1, where each class stands by itself, (N,) for one logit.
+        targets: int64 (N,), class numbers; or (N, K) of 0 and 1 for independent classes, (N,) for one logit.
     """
     if probabilities.shape[-1] == 1 or targets.ndim > 1:
         right = targets.view(probabilities.shape).bool()
@@ -58,26 +58,27 @@ def measure(probabilities: torch.Tensor, targets: torch.Tensor) -> Metrics:
 
 
 def _decisions(probabilities: torch.Tensor) -> torch.Tensor:
-    return probabilities > 0.5  # a class that stands by itself is there, or is not
+    return probabilities > 0.5  # an independent class is present, or is not
 
 
 @dataclass(frozen=True, slots=True)
 class TTAReport:
-    """How good a fit is, how good each view is by itself, and what the mean of all loses without it.
+    """The metrics of a fit, of each view by itself, and of the mean without each view.
 
     `print(report)` shows a table, `report.table(names)` with names of the views; `report.chart()` is an SVG picture.
 
     Attributes:
-        fitted: With the learned weights and temperature.
+        fitted: Metrics with the learned weights and temperature.
         mean: The plain mean of all views.
         alone: Each view by itself, V entries.
         without: The plain mean of all other views, V entries; empty for a single view.
-        weights: Each view's share of the weight, V entries that sum to 1; its mean over the classes if per class.
+        weights: Each view's share of the weight, V entries that sum to 1; averaged over the classes if weights are per
+            class.
         temperature: The learned temperature.
         agreement: Share of samples for which a view by itself chooses the class that the mean of all chooses, V
-            entries, 0..1; where each class stands by itself, of samples and classes.
-        held_out: Whether the figures are of other data than the fit was made on; that data would flatter it.
-        selected: The views that were chosen, in that order; all of them where nothing was selected.
+            entries, 0..1; of independent classes, share of samples and classes.
+        held_out: Whether the figures are of other data than the fit's, which would flatter it.
+        selected: The views that were chosen, in that order; all of them where no choice was made.
     """
 
     fitted: Metrics
@@ -92,7 +93,7 @@ class TTAReport:
 
     @property
     def harmful(self) -> tuple[int, ...]:
-        """The views without which the plain mean has a lower NLL than with them."""
+        """The views that raise the NLL of the plain mean."""
         return tuple(view for view, metrics in enumerate(self.without) if metrics.nll < self.mean.nll)
 
     def table(self, names: Sequence[str] | None = None) -> str:
@@ -191,7 +192,7 @@ def make_report(
 
 
 def _figures(data: HeldOut, scores: torch.Tensor, **learned: Any) -> tuple[Metrics, torch.Tensor]:
-    """The metrics of merged views, in float64, and what they choose: classes (N,), or decisions (N, K)."""
+    """The metrics of merged views, in float64, and their answers: classes (N,), or decisions (N, K)."""
     rows = max(1, _CHUNK // (scores.shape[0] * scores.shape[2]))
     chunks = [
         merge(scores[:, first : first + rows].double(), activation=data.activation, **learned)

@@ -1,6 +1,6 @@
-"""Choosing few views that predict well together, so that the others need not be computed.
+"""Chooses few views that predict well together, so that the others need not be computed.
 
-In: held-out logits of all views. Out: which views to take, in the order of their use. Deterministic.
+In: held-out logits of all views. Out: the views to take, in order. Deterministic.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class ViewSelection:
     """Views in the order in which they were chosen.
 
     Attributes:
-        views: Their numbers.
-        nll: The negative log-likelihood of the plain mean of the first, the first two, … of them, in nats.
+        views: The numbers of the views.
+        nll: The negative log-likelihood of the plain mean of the first view, the first two, …, in nats.
     """
 
     views: tuple[int, ...]
@@ -32,16 +32,16 @@ def select_views(
     max_views: int | None = None,
     activation: Activation | None = "softmax",
 ) -> ViewSelection:
-    """Choose views greedily: the best one, then again and again the view that helps the plain mean most.
+    """Choose views greedily: the best view, then repeatedly the view that helps the plain mean most.
 
     Args:
         logits: float (V, N, K) of held-out data, see `fit_tta_weights`.
         targets: As in `fit_tta_weights`.
-        max_views: How many views at most, from 1. None: until no other view lowers the negative log-likelihood.
+        max_views: The most views to choose, from 1. None: until no other view lowers the negative log-likelihood.
         activation: As in `merge`.
 
     Returns:
-        The views chosen. Report their mean on other data than they were chosen by.
+        The chosen views. Report their mean on other data than the data of the choice.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -52,7 +52,7 @@ def select_views(
 
 
 def chosen_views(data: HeldOut, max_views: int) -> ViewSelection:
-    """As `select_views`, of data that were checked."""
+    """As `select_views`, of checked data."""
     check_max_views(max_views)
     likelihoods = data.likelihoods().clamp_min(torch.finfo(torch.float64).tiny)
     total = torch.zeros_like(likelihoods[0])
@@ -71,6 +71,6 @@ def chosen_views(data: HeldOut, max_views: int) -> ViewSelection:
 
 
 def check_max_views(max_views: int | None) -> None:
-    """Raises ValueError unless None or at least 1."""
+    """Raise ValueError unless None or at least 1."""
     if max_views is not None and max_views < 1:
         raise ValueError(f"max_views: must be at least 1, got {max_views}. None takes all views.")

@@ -1,4 +1,4 @@
-"""Running a model over the views of a batch, a chunk at a time, and merging its outputs.
+"""Runs a model over the views of a batch, a chunk at a time, and merges its outputs.
 
 In: a `Batch` whose images are view-major. Out: its logits view by view, or a `Prediction`. The model's train or eval
 mode is never changed.
@@ -17,7 +17,7 @@ from streamaug.tta.merge import Activation, check_activation, check_method, chec
 from streamaug.tta.output import OutputPicker, check_output, pick_logits
 from streamaug.tta.weights import TTAWeights
 
-#: From images (N, C, H, W) to logits, or to something in which `output` finds them.
+#: From images (N, C, H, W) to logits, or to a result from which `output` takes them.
 Model = Callable[[torch.Tensor], Any]
 
 
@@ -31,15 +31,15 @@ def view_logits(
             device it runs.
         images: (V·B, C, H, W), view-major; moved to the model's device a chunk at a time.
         views: V.
-        chunk_size: Images that the model is given at once. None: B, one view at a time.
-        output: Where the logits are in what the model returns: a key, an index, or a function of it. None: it returns
-            the tensor.
+        chunk_size: Images that the model gets at once. None: B, one view at a time.
+        output: Where the logits are in the model's result: a key, an index, or a function of the result. None: the
+            result is the tensor.
 
     Returns:
         Float (V, B, K), on the model's device, in the dtype that the model returns.
 
     Raises:
-        ValueError: If the images are no multiple of V, or the model does not return (N, K), or not where output says.
+        ValueError: If the images are no multiple of V, or the model's result has no logits (N, K) where `output` says.
     """
     check_chunk_size(chunk_size)
     check_output(output)
@@ -59,7 +59,7 @@ def view_logits(
             if logits.ndim != 2 or len(logits) != len(chunk):
                 raise ValueError(
                     f"model: must return logits ({len(chunk)}, K), got {tuple(logits.shape)}. "
-                    "Write output=function, which is given what the model returns and gives the logits."
+                    "Write output=function, which takes the model's result and returns the logits."
                 )
             parts.append(logits)
         return torch.cat(parts).view(views, size, -1)
@@ -77,7 +77,7 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 
 def warn_of_batch_norms(model: Model) -> None:
-    """Warn of batch-norm layers that use the statistics of the batch, so that a sample's neighbours change it."""
+    """Warn of batch-norm layers that use the batch's statistics, so that predictions depend on neighbours."""
     layers = [] if not isinstance(model, nn.Module) else list(model.named_modules())
     norms = [(name, layer) for name, layer in layers if isinstance(layer, _BATCH_NORMS)]
     training = [name for name, layer in norms if layer.training]
@@ -101,7 +101,7 @@ def warn_of_batch_norms(model: Model) -> None:
 
 
 def check_chunk_size(chunk_size: int | None) -> None:
-    """Raises ValueError unless None or at least 1."""
+    """Raise ValueError unless None or at least 1."""
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(
             f"chunk_size: must be at least 1, got {chunk_size}. None runs one view of the batch at a time."
@@ -148,8 +148,8 @@ class Predictor:
         """The batch's merged probabilities, float32, on the model's device.
 
         Raises:
-            ValueError: If the batch is mixed, or its views do not fit the weights, or the model's output is no logits,
-                or a probability is NaN.
+            ValueError: If the batch is mixed, its views do not fit the weights, the model returns no logits, or a
+                probability is NaN.
         """
         targets = decoded(batch, "TestTimeAugment").targets
         if batch.mix is not None or not (targets is None or isinstance(targets, torch.Tensor)):

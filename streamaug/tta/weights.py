@@ -1,8 +1,8 @@
-"""Learning a weight for each view, and a temperature, on held-out data.
+"""Learns a weight for each view, and a temperature, on held-out data.
 
 In: logits of V views of held-out samples, and their targets. Out: non-negative weights and one temperature, which
-minimise the negative log-likelihood of the weighted mean. A view that harms gets weight 0. Deterministic: no number is
-drawn.
+minimise the negative log-likelihood of the weighted mean. A harmful view gets a weight of about 0. Deterministic: it
+draws no number.
 """
 
 import math
@@ -19,11 +19,11 @@ from streamaug.tta.merge import Activation, check_activation
 from streamaug.tta.report import TTAReport, make_report
 from streamaug.tta.selection import check_max_views, chosen_views
 
-#: The temperature is searched between these.
+#: The bounds of the temperature.
 _TEMPERATURES = (0.05, 20.0)
-#: Weights below this share of the largest are set to 0: the optimiser stops within about as much of the bound.
+#: Weights below this share of the largest are set to 0: the optimiser stops within about this distance of the bound.
 _NEGLIGIBLE = 1e-4
-#: How strongly a class's weights are drawn to the shared ones, in samples: few samples of a class do not say much.
+#: Strength, in samples, with which a class's weights are drawn to the shared weights, since few samples tell little.
 _PRIOR_SAMPLES = 10.0
 
 
@@ -34,8 +34,8 @@ class TTAWeights:
     Attributes:
         weights: float32 (V, 1), or (V, K) per class; non-negative, each column sums to 1.
         temperature: Divides the logits, > 0.
-        report: Accuracy and calibration, of each view too; `print` shows a table.
-        activation: With which they were fitted, and are to be used.
+        report: Accuracy, likelihood and calibration, of each view too; `print` shows a table.
+        activation: The activation of the fit, with which to use them.
     """
 
     weights: torch.Tensor
@@ -57,13 +57,14 @@ def fit_tta_weights(
 
     Args:
         logits: float (V, N, K), tensor or array, of data that the model was not trained on.
-        targets: int (N,), 0..K−1. With an activation other than "softmax" also 0 and 1, (N, K), for classes that stand
-            by themselves, or (N,) for one logit; the likelihood is then a mean over samples and classes.
-        per_class: Weights for each class. They are drawn towards the shared ones, the more the fewer samples there are.
-        max_views: Weights for at most so many views, which `select_views` chooses; the others get 0 and need not be
+        targets: int (N,), 0..K−1. With an activation other than "softmax" also 0 and 1, (N, K), for independent
+            classes, or (N,) for one logit; the likelihood is then a mean over samples and classes.
+        per_class: Whether each class has its own weights. They are drawn towards the shared weights, the more the fewer
+            samples.
+        max_views: The most views with a weight, which `select_views` chooses; the others get 0 and need not be
             computed. None: all views.
-        report_on: (logits, targets) of other samples, of which the report is; the fit is not changed by them. None: the
-            report is of the data of the fit, which flatters it, and says so.
+        report_on: (logits, targets) of other samples for the report; they do not change the fit. None: the report is of
+            the fit's own data, which flatter it, and says so.
         activation: From logits to probabilities: "softmax", "sigmoid", or None for values that are probabilities
             already, whose temperature stays 1.
 
@@ -128,7 +129,7 @@ def _minimise(
     data: HeldOut, start: Float64Array, temperature: float, *, prior: Float64Array | None
 ) -> tuple[Float64Array, float]:
     """Weights like `start`, with columns that sum to 1, and the temperature."""
-    from scipy.optimize import minimize  # half a second that only a fit needs
+    from scipy.optimize import minimize  # an import of half a second, which only a fit needs
 
     shape = start.shape
     evaluate, prior_share = _evaluation(data)

@@ -77,7 +77,7 @@ def test_bad_samples_are_listed_with_status_1_and_left_out_when_asked_to(root, t
         f"{root}/ant/bad.jpg: the bytes start with 0x6e6f20696d616765, which is no image format that can be read\n"
         f"{root}/bee/cut.jpg: the JPEG has no end-of-image marker: it was cut off\n"
     )
-    assert printed.startswith(listed)
+    assert printed == listed
     assert "2 samples cannot be used, so no manifest was written." in said
     assert main([*arguments, "--json"]) == 1
     assert [bad["key"] for bad in json.loads(capsys.readouterr().out)["bad"]] == ["ant/bad", "bee/cut"]

@@ -213,6 +213,14 @@ def test_a_list_with_numbers_needs_no_table_and_no_header(tmp_path, out):
     assert not (out / "classes.json").exists()
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_list_is_separated_by_semicolons_or_tabs_where_its_first_line_has_no_comma(delimiter, tmp_path, out):
+    write_files(tmp_path, {"x, y.jpg": image(0), "z.jpg": image(1)})
+    lines = [["image", "class"], ["x, y.jpg", "wolf"], ["z.jpg", "ape"]]
+    make(write_csv(tmp_path / "list.csv", lines, delimiter=delimiter), out)
+    assert sorted(labels(out).values()) == [0, 1]
+
+
 def test_a_list_with_tabs_a_mark_of_its_encoding_absolute_paths_and_no_labels(tmp_path, out):
     write_files(tmp_path, {"data/x.jpg": image(0)})
     lines = [["path"], [tmp_path / "data/x.jpg"]]

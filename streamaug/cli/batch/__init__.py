@@ -1,4 +1,4 @@
-"""`streamaug batch`: the very images that a training step was given."""
+"""`streamaug batch`: the images that a training step was given."""
 
 from streamaug.cli.batch.command import configure, run
 

@@ -1,7 +1,7 @@
-"""The state of a chain, found in a checkpoint.
+"""Reads the state of a chain from a checkpoint.
 
-In: a file that `torch.save` or `json.dump` wrote, and where in it the state stands. Out: the state. Nothing in the file
-is run.
+In: a file that `torch.save` or `json.dump` wrote, and the key of the state in it. Out: the state. It runs no code from
+the file.
 """
 
 import json
@@ -14,15 +14,15 @@ import torch
 
 from streamaug.errors import StateError
 
-#: What tells a chain's state from other mappings.
+#: The fields by which a chain's state is recognised.
 _FIELDS = {"version", "fingerprint", "seed", "epoch", "position", "order"}
 
 
 def read_state(given: str) -> dict[str, Any]:
-    """The state that `FILE` or `FILE:KEY` names; KEY may go deeper by dots. Without it, the only one in the file.
+    """The state that `FILE` or `FILE:KEY` names; KEY may go deeper by dots. Without KEY, the only state in the file.
 
     Raises:
-        StateError: If the file cannot be read, holds no state there, or several different ones.
+        StateError: If the file cannot be read, holds no state there, or several different states.
     """
     path, key = _split(given)
     found = dict(_states(_content(path)))
@@ -64,7 +64,7 @@ def _content(path: Path) -> Any:
 
 
 def _states(content: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """(key, state) of every chain's state, however deep; that of a file which is a state itself has the key ""."""
+    """(key, state) of every chain's state, at any depth; a file that is a state itself has the key ""."""
     if isinstance(content, Mapping):
         if content.keys() >= _FIELDS:
             yield key, dict(content)

@@ -1,7 +1,7 @@
-"""`streamaug batch FILE.py:FUNCTION`: the very images that a training step was given, from the step's number alone.
+"""`streamaug batch FILE.py:FUNCTION`: shows the images that a training step was given, from its number alone.
 
-FUNCTION takes no argument and returns the chain that the training iterates. The command makes it once for each rank,
-computes where the step stands, and reads that batch; so step 60,000 costs what step 0 costs.
+FUNCTION takes no argument and returns the chain that the training iterates. The command makes the chain once for each
+rank, computes the step's positions, and reads that batch; so step 60,000 costs as much as step 0.
 """
 
 import argparse
@@ -29,22 +29,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = epilog(_EXAMPLES)
     parser.add_argument("function", metavar="FILE.py:FUNCTION", help="a function that returns the training's chain")
     parser.add_argument("--epoch", type=int, metavar="E", help="the epoch, from 0; default: that of the state")
-    parser.add_argument("--step", type=int, metavar="K", help="the step, from 0; default: what follows the state")
+    parser.add_argument("--step", type=int, metavar="K", help="the step, from 0; default: that behind the state")
     parser.add_argument("--world-size", type=int, default=1, metavar="W", help="number of ranks (default: %(default)s)")
     parser.add_argument("--state", metavar="FILE[:KEY]", help="a checkpoint that holds the chain's state_dict()")
     parser.add_argument(
-        "-o", "--output", type=Path, help="the page (default: batch.html, if it is all that is asked for)"
+        "-o", "--output", type=Path, help="the page (default: batch.html, if no other output is asked for)"
     )
     parser.add_argument("--rows", type=int, default=64, help="rows on the page (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the facts of every row as JSON")
-    parser.add_argument("--save-tensors", type=Path, metavar="FILE.pt", help="write what each rank's loop was given")
+    parser.add_argument("--save-tensors", type=Path, metavar="FILE.pt", help="write the batches of all ranks' loops")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the batch, and write the outputs that the options ask for.
 
     Raises:
-        ValueError: If an argument makes no sense, or there is no such step.
+        ValueError: If an argument is out of range, or there is no such step.
         StreamaugError: If the chain cannot be made, or is of another dataset than the state.
     """
     _check(arguments)

@@ -1,7 +1,7 @@
 """The page of `streamaug batch`: one HTML file with a card for each row, pictures included.
 
-In: what the ranks were given. Out: HTML. A card shows the image as the model got it, and the stored image with the
-window that the crops took of it.
+In: the batches of the ranks. Out: HTML. A card shows the image as the model got it, and the stored image with the
+window of the crops.
 """
 
 import base64
@@ -44,7 +44,7 @@ def page(title: str, facts: str, batches: list[RankBatch], max_rows: int) -> str
         title: Its heading.
         facts: The line below it.
         batches: The batch of each rank.
-        max_rows: How many rows of all of them have a card.
+        max_rows: The number of rows with a card, over all batches.
     """
     cards: list[str] = []
     for batch in batches:
@@ -78,7 +78,7 @@ def _cards(batch: RankBatch, count: int) -> Iterator[str]:
 
 
 def _terms(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, text) of what a card says of its row."""
+    """(name, text) of the facts on a row's card."""
     yield "rank, row", f"{facts['rank']}, {facts['row']}"
     yield "position", str(facts["position"])
     yield "sample", str(facts["sample_id"])

@@ -1,7 +1,7 @@
-"""One training step again: what every rank was given, and the facts of each row.
+"""Computes a training step again: the batch of every rank, and the facts of each row.
 
-In: a function that makes the training's chain, and a step. Out: a `RankBatch` for each rank. The step is computed, not
-reached: its cost does not depend on its number.
+In: a function that makes the training's chain, and a step. Out: a `RankBatch` for each rank. Its cost does not depend
+on the step's number.
 """
 
 import os
@@ -23,7 +23,7 @@ from streamaug.stages.augmenter import Augmenter
 from streamaug.stages.base import Stage
 from streamaug.stages.reader import ShardReader
 
-#: Most classes that a mixed target is spelled out for.
+#: The most classes that are listed of a mixed target.
 _CLASSES = 5
 
 
@@ -34,7 +34,7 @@ class Wanted:
     Attributes:
         state: A chain's saved state, which is loaded first; None: none.
         epoch: The epoch; None: that of the state.
-        step: The step within it; None: the one that follows the state.
+        step: The step within it; None: the step that follows the state.
         world_size: W, the ranks of the training.
     """
 
@@ -46,14 +46,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankBatch:
-    """The batch that a rank was given.
+    """The batch of a rank.
 
     Attributes:
         rank: Its number.
-        delivered: What its loop got: a `Batch`, or what the chain's last stage made of it.
+        delivered: The object that its loop got: a `Batch`, or the result of the chain's last stage.
         batch: The batch of images.
         recipe: The recipe that made it; None where the chain has none.
-        stored: B encoded images as the augmenter was given them; None for a stand-in that it asked for itself.
+        stored: B encoded images as the augmenter got them; None for a stand-in that it asked for itself.
         rows: B mappings of facts, which JSON can hold.
     """
 
@@ -66,7 +66,7 @@ class RankBatch:
 
 
 def replay(make_chain: Callable[[], Stage], wanted: Wanted) -> Iterator[RankBatch]:
-    """The batches that the ranks were given at a step, rank by rank.
+    """The batches of a step, rank by rank.
 
     Raises:
         StreamaugError: If the chain delivers no images, or is no chain of that many ranks.
@@ -97,7 +97,7 @@ def _as_rank(rank: int, world_size: int) -> Iterator[None]:
 
 
 def _of_rank(chain: Stage, rank: int, wanted: Wanted) -> RankBatch:
-    """One rank's batch; the stages above the last are asked too where that delivers something else than a batch."""
+    """One rank's batch; where the last stage delivers another type, the stages before it are asked too."""
     delivered = _peeked(chain, wanted)
     reader = _reader(chain)
     settled = reader.ranks.settle()
@@ -134,6 +134,7 @@ def _peeked(stage: Stage, wanted: Wanted) -> Any:
         stage.load_state_dict(wanted.state)
     if wanted.step is not None:
         stage.seek(stage.epoch if wanted.epoch is None else wanted.epoch, wanted.step)
+    stage._reader._look_at_one_batch()
     return stage.peek()
 
 
@@ -145,7 +146,7 @@ def _augmenter(stage: Stage) -> Augmenter | None:
 
 
 def _stored(augmenter: Augmenter, batch: Batch, wanted: Wanted) -> list[Encoded | None]:
-    """Each row's image as the stages before the augmenter deliver it, which may have changed what is stored."""
+    """Each row's image as delivered by the stages before the augmenter, which may change the stored image."""
     augmenter.close()
     encoded = _peeked(augmenter.source, wanted)
     same = encoded.origin.sample_ids == batch.origin.sample_ids
@@ -191,7 +192,7 @@ def _rows(
 
 
 def _target(batch: Batch, row: int) -> Any:
-    """A class number, the shares of the classes of a mixed target, largest first, or the values as a list."""
+    """The target as a class number, as shares of classes of a mixed target, largest first, or as a list of values."""
     targets = batch.targets
     if targets is None:
         return None

@@ -1,4 +1,4 @@
-"""`streamaug bench`: what bounds a loader on this machine and these shards, and how far it is from the limit."""
+"""`streamaug bench`: the limit of a loader on this machine and these shards, and its distance from the limit."""
 
 from streamaug.cli.bench.command import configure, run
 

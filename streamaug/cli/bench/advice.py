@@ -1,4 +1,4 @@
-"""What to change: from a verdict, sentences that each name one change and, where it was measured, what it gives.
+"""The advice on a verdict: sentences that each name a change and, where it was measured, its gain.
 
 Pure: a roofline and facts of the dataset in, sentences out.
 """
@@ -9,33 +9,33 @@ from dataclasses import dataclass
 from streamaug.cli.bench.graphs import DECODE
 from streamaug.cli.bench.roofline import AHEAD, CORES, GPU, MODEL, PYTHON, STORAGE, THREADS, Roofline
 
-#: A chain that reaches less of its bound than this has another cause too.
+#: A chain that reaches a smaller share of its bound than this has another cause too.
 NEAR = 0.8
-#: Images whose shorter side is so many times the recipe's size are worth making smaller once.
+#: Images whose shorter side is this many times the recipe's size should be reduced once.
 _LARGE = 2.0
-#: What `make-shards --max-side` keeps of an image, as a multiple of the recipe's size: 512 pixels for 224.
+#: The advised `make-shards --max-side`, as a multiple of the recipe's size: 512 pixels for 224.
 _KEPT = 16 / 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What advice depends on besides speeds.
+    """The facts for advice besides speeds.
 
     Attributes:
         is_local: Whether the shards are files.
         has_cache: Whether a disk cache keeps remote shards.
         concurrency: Requests in flight at most.
         num_bytes: Bytes of the shards.
-        available_memory: Bytes that the page cache can have; None: unknown.
+        available_memory: Bytes that the page cache can take; None: unknown.
         window_fits: Whether the reader's window fits its memory limit.
         on_gpu: Whether a GPU decodes.
         short_side: Median pixels of the images' shorter side; 0 without images.
         size: Pixels of the recipe's larger side; 0 without a recipe.
         without_antialias_ms: Core-milliseconds an image that `antialias=False` saves; None: it changes nothing.
-        border_share: Share of the time that passes at the borders of epochs.
+        border_share: Share of the time at the ends of epochs.
         epoch_batches: Batches of an epoch.
         busy: Whether others used the machine.
-        cores_left: How many cores they left while the chain ran, about.
+        cores_left: The number of cores that they left while the chain ran, about.
         own_functions: Names of rows that run the user's functions.
     """
 
@@ -134,7 +134,7 @@ def _smaller(facts: Facts) -> Iterator[str]:
 
 
 def _besides(roof: Roofline, facts: Facts) -> Iterator[str]:
-    """What else takes time, or will."""
+    """Other causes that take time, or will."""
     if facts.border_share > 0.03:
         yield (
             f"The borders of epochs take {facts.border_share:.0%} of the time: an epoch has {facts.epoch_batches} "

@@ -1,7 +1,8 @@
-"""Repeated runs of one piece of work, and what each of them took.
+"""Repeated runs of a piece of work, and their costs.
 
 In: a `Work`, which does a small step at a time. Out: a `Cost` for each repeat: seconds by the clock, CPU seconds, and
-the seconds of the calling thread, less those in which other programs had its core. It never gives a figure of one run.
+the seconds of the calling thread, less those in which other programs had its core. It never gives a figure of a single
+run.
 """
 
 import time
@@ -13,19 +14,21 @@ from typing import NamedTuple
 
 from streamaug.cli.bench.intervals import Interval, median_interval
 
-#: Less than this, in milliseconds an image, is not told from nothing.
+#: A cost below this, in milliseconds an image, cannot be told from 0.
 _LEAST_MS = 1e-4
+#: Seconds of delay within which clocks that were read together belong to one moment, and the tries for that.
+_TOGETHER, _TRIES = 1e-3, 10
 _SCHEDULE = Path("/proc/thread-self/schedstat")
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured.
+    """The amount of measuring.
 
     Attributes:
         repeats: Runs of each piece of work, at least 2.
-        seconds: What a run takes, about; one step at the least.
-        warm_up: Seconds of work before the first run's clock starts; one step at the least.
+        seconds: Seconds of a run, about; at least one step.
+        warm_up: Seconds of work before the first run's clock starts; at least one step.
     """
 
     repeats: int
@@ -35,15 +38,15 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a run took.
+    """The cost of a run.
 
     Attributes:
-        images: How many images it was; of bytes, as many as hold them on average.
+        images: The number of images; of bytes, the images that hold as many bytes on average.
         seconds: By the clock.
         cpu: CPU seconds of all threads of this process.
         thread_cpu: CPU seconds of the calling thread.
         delayed: Seconds in which the calling thread could have run, while others had the cores; 0 where the system does
-            not say it.
+            not report it.
     """
 
     images: float
@@ -74,17 +77,17 @@ class Cost:
 
 
 class Work(ABC):
-    """Something to measure, in small steps."""
+    """A piece of work to measure, in small steps."""
 
     def begin(self) -> None:  # noqa: B027 - few works need it
         """Make ready, off the clock."""
 
     @abstractmethod
     def step(self) -> float:
-        """Do a step; the images that it was."""
+        """Do a step; returns its number of images."""
 
     def end(self) -> None:  # noqa: B027 - few works need it
-        """Leave nothing under way, off the clock."""
+        """End all work under way, off the clock."""
 
 
 class _Moment(NamedTuple):
@@ -95,11 +98,18 @@ class _Moment(NamedTuple):
 
 
 def _now() -> _Moment:
-    return _Moment(time.perf_counter(), time.process_time(), time.thread_time(), _delayed())
+    """The clocks of one moment: read anew if this thread waited for a core between them."""
+    delayed = _delayed()
+    for _ in range(_TRIES):
+        moment = _Moment(time.perf_counter(), time.process_time(), time.thread_time(), delayed)
+        delayed = _delayed()
+        if delayed - moment.delayed < _TOGETHER:
+            break
+    return moment
 
 
 def _delayed() -> float:
-    """Seconds that this thread has waited for a core so far; 0 where the system does not say it."""
+    """Seconds that this thread has waited for a core so far; 0 where the system does not report it."""
     try:
         return int(_SCHEDULE.read_text(encoding="ascii").split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
@@ -107,7 +117,7 @@ def _delayed() -> float:
 
 
 def run_once(work: Work, seconds: float) -> Cost:
-    """Steps until so many seconds are over, one at the least."""
+    """Run steps until `seconds` are over, at least one."""
     images, begun = 0.0, _now()
     while True:
         images += work.step()
@@ -117,7 +127,7 @@ def run_once(work: Work, seconds: float) -> Cost:
 
 
 def in_a_row(work: Work, effort: Effort, *, step: Callable[[], None]) -> list[Cost]:
-    """All runs of a work one after the other, without a pause in which it could get ahead; `step` counts them."""
+    """All runs of a work in a row, without a pause in which it could read ahead; `step` counts them."""
     work.begin()
     try:
         run_once(work, effort.warm_up)
@@ -131,7 +141,7 @@ def in_a_row(work: Work, effort: Effort, *, step: Callable[[], None]) -> list[Co
 
 
 def in_turn(works: Mapping[str, Work], effort: Effort, *, step: Callable[[], None]) -> dict[str, list[Cost]]:
-    """The runs of several works, each repeat beginning with another one, so that a slow minute falls on all alike."""
+    """The runs of several works in turns, each repeat beginning with another work, so that a slow minute slows all."""
     names = list(works)
     costs: dict[str, list[Cost]] = {name: [] for name in names}
     for repeat in range(effort.repeats):
@@ -159,17 +169,17 @@ def core_time(costs: Sequence[Cost]) -> Interval:
 
 
 def serial_speed(costs: Sequence[Cost]) -> Interval:
-    """Images/s of work in one thread, as if it always had a core."""
+    """Images/s of work in one thread, as if that always had a core."""
     return median_interval([1e3 / max(cost.serial_ms, _LEAST_MS) for cost in costs])
 
 
 def difference(costs: Sequence[Cost], fewer: Sequence[Cost], of: Callable[[Cost], float]) -> Interval:
-    """How much more of something a work takes than another that was measured in turn with it."""
+    """The difference of a cost between two works that were measured in turns."""
     return median_interval([of(cost) - of(other) for cost, other in zip(costs, fewer, strict=True)])
 
 
 def serial_time(costs: Sequence[Cost]) -> float:
-    """Milliseconds an image that the calling thread is taken."""
+    """Milliseconds an image for which the calling thread is taken."""
     return median_interval([cost.serial_ms for cost in costs]).median
 
 

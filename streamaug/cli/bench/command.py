@@ -1,7 +1,7 @@
-"""`streamaug bench SHARDS`: what bounds a loader here, how far it is from the limit, and what to change.
+"""`streamaug bench SHARDS`: measures the limit of a loader, its distance from the limit, and what to change.
 
-In: shards and a recipe, or a chain of the user's. Out: a table of what every part can do alone, the verdict, and, if
-asked for, how a model or other loaders fare on the same shards.
+In: shards and a recipe, or a chain of the user's. Out: a table of the speed of every part alone, the verdict, and on
+request the wait of a model, and the speed of other loaders on the same shards.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(NAMED)}; a .json file; or module:attribute (default: %(default)s)",
     )
     parser.add_argument("--batch-size", type=int, default=64, metavar="B", help="default: %(default)s")
-    parser.add_argument("--device", default="auto", help="as of augment (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="as for augment (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="DALI's threads (default: augment's own)")
     parser.add_argument("--num-classes", type=int, default=1000, metavar="K", help="default: %(default)s")
     parser.add_argument("--no-mix", action="store_true", help="leave out mixup_or_cutmix")
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_split(parser)
     group = parser.add_argument_group("beside it")
     group.add_argument("--model", metavar="NAME", help="the name of the model whose step --step-ms is")
-    group.add_argument("--step-ms", type=float, metavar="MS", help="a training step's milliseconds: would it wait?")
+    group.add_argument("--step-ms", type=float, metavar="MS", help="milliseconds of a training step: does it wait?")
     group.add_argument("--against", metavar="PEERS", help=f"other loaders, by commas: {', '.join(NAMES)}")
     group = parser.add_argument_group("measurement")
     group.add_argument("--repeats", type=int, default=5, help="runs of each part (default: %(default)s)")
@@ -69,10 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, and write what was asked for.
+    """Measure, and write the outputs that the options ask for.
 
     Raises:
-        ValueError: If an argument makes no sense, or a peer cannot run.
+        ValueError: If an argument is out of range, or a peer cannot run.
         StreamaugError: If the chain cannot be made or read.
     """
     _check(arguments)
@@ -142,7 +142,7 @@ def _chain(arguments: argparse.Namespace) -> Stage:
 
 @contextmanager
 def _naming(given: str | None) -> Iterator[None]:
-    """Say where the user's chain raised something while it ran; it is no mistake of the command's."""
+    """Turn an error of the user's chain into an error that names its line."""
     try:
         yield
     except StreamaugError:

@@ -1,7 +1,7 @@
-"""What the augmenter does, part by part: headers, the plan of a batch, decoding, and each operation of the recipe.
+"""The parts of the augmenter: headers, the plan of a batch, decoding, and each operation of the recipe.
 
-In: an augmenter and batches that it was given. Out: `Work`s. Each runs DALI's graph up to some point, on batches that
-lie in memory; what an operation costs is the difference to the graph without it.
+In: an augmenter and batches that it was given. Out: `Work`s. Each runs DALI's graph up to some point, on batches in
+memory; the cost of an operation is the difference to the graph without it.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,17 +26,17 @@ from streamaug.recipes.recipe import Recipe
 from streamaug.samples.image_header import Header, inspect
 from streamaug.stages.augmenter import Augmenter
 
-#: Adds nodes to the current pipeline: those of the inputs to those of the outputs.
+#: Adds nodes to the current pipeline: from the nodes of the inputs to those of the outputs.
 Graph = Callable[[Sequence[Node]], Sequence[Node]]
-#: The names of the part that decodes, and of what comes before DALI.
+#: The names of the part that decodes, and of the parts before DALI.
 DECODE, PLAN = "decode", "plan of a batch"
 
 
 def parts_of(recipe: Recipe) -> list[tuple[str, Recipe]]:
-    """(name, recipe up to it) of each part that can be told from those before it; the last is the whole recipe.
+    """(name, recipe up to it) of each part that can be measured apart from those before; the last is the whole recipe.
 
-    Operations that make no recipe by themselves, such as a resize that must be followed by a crop, are one part with
-    what follows.
+    Operations that make no recipe by themselves, such as a resize that needs a crop behind it, are one part with the
+    next operation.
     """
     parts: list[tuple[str, Recipe]] = []
     names: list[str] = []
@@ -77,10 +77,10 @@ def without_antialias(recipe: Recipe) -> Recipe | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Something that the graph does, with all that it does before.
+    """A part of the graph, with all parts before it.
 
     Attributes:
-        name: What it is.
+        name: The part's name.
         recipe: The recipe up to it.
         preparer: Makes its inputs.
         jobs: Batches, made ready.
@@ -98,7 +98,7 @@ class Graphs:
     Args:
         subject: The chain, which has an augmenter.
         augmenter: The augmenter.
-        batches: What it is given.
+        batches: Batches that it gets.
 
     Raises:
         BadSampleError: If a sample is bad, and the chain replaces none.
@@ -127,7 +127,7 @@ class Graphs:
         return _Parsing(self.batches, self._whole.apply_orientation)
 
     def preparing(self) -> dict[str, Work]:
-        """Of each part, what Python does before DALI: headers, labels, the plan; that of a mere resize first."""
+        """The Python work of each part before DALI: headers, labels, the plan; that of a mere resize first."""
         plain = self._preparer(Recipe([Resize(self._whole.size)]))
         works: dict[str, Work] = {PLAN: _Preparing(plain, self.batches, self._replace)}
         for part in self.parts:
@@ -135,13 +135,13 @@ class Graphs:
         return works
 
     def own(self, part: Part) -> bool:
-        """Whether code of the user's is in an operation that a part adds."""
+        """Whether a part adds an operation with code of the user's."""
         place = self.parts.index(part)
         before = len(self.parts[place - 1].recipe.operations) if place else 0
         return any(not type(each).__module__.startswith("streamaug.") for each in part.recipe.operations[before:])
 
     def running(self) -> dict[str, Work]:
-        """Of each part, what DALI does; decoding first."""
+        """DALI's work of each part; decoding first."""
         first = self.parts[0]
         works: dict[str, Work] = {DECODE: self._decode_alone(first)}
         for part in [*self.parts, *([self.variant] if self.variant else [])]:
@@ -162,7 +162,7 @@ class Graphs:
         return Part(name, recipe, preparer, tuple(preparer.prepare(batch, self._replace) for batch in self.batches))
 
     def _decode_alone(self, part: Part) -> Work:
-        """The graph that ends when the windows are decoded; of each a single pixel goes out."""
+        """The graph up to the decoded windows, of which a single pixel each goes out."""
         load, kind = self._settings["hw_decoder_load"], part.preparer.layout.device
         names = (START, SHAPE)
         places = [1 + part.preparer.names.index(name) for name in names]
@@ -224,7 +224,7 @@ class _Preparing(Work):
 
 
 class _Running(Work):
-    """A graph that is kept as busy as the engine keeps its own."""
+    """A graph that is kept as busy as the engine's."""
 
     def __init__(
         self, make: Callable[[], Runner], inputs: Sequence[Sequence[Any]], sizes: Sequence[int], prefetch: int

@@ -1,4 +1,4 @@
-"""Medians with intervals that assume nothing of a distribution: what every figure of a benchmark is given as.
+"""Medians with intervals that assume nothing of a distribution, for every figure of a benchmark.
 
 In: the values of repeated runs. Out: their median, and two of them that enclose the true median with a known chance.
 """
@@ -23,7 +23,7 @@ class Interval:
 
 
 def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The narrowest symmetric pair of order statistics with at least that coverage, else the extremes and theirs.
+    """The narrowest symmetric pair of order statistics with at least that coverage, else the extremes.
 
     Coverage of the k-th smallest and k-th largest of n: 1 - 2·P(Binomial(n, 1/2) < k).
     """

@@ -1,6 +1,6 @@
-"""The machine while it is measured: its cores and memory, and what others took of them.
+"""The machine during a measurement: its cores and memory, and the share that other programs took.
 
-In: /proc. Out: numbers and a sentence. What the system does not say is left out.
+In: /proc. Out: numbers and a sentence, without facts that the system does not report.
 """
 
 import os
@@ -15,7 +15,7 @@ _BUSY_OTHERS, _BUSY_STEAL = 0.1, 0.02
 
 
 def usable_cores() -> float:
-    """Cores that this process may use at once: those it is bound to, or fewer where a control group allows less."""
+    """Cores that this process may use at once: those of its affinity, or fewer by its control group."""
     bound = len(os.sched_getaffinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
@@ -25,7 +25,7 @@ def usable_cores() -> float:
 
 
 def available_memory() -> int | None:
-    """Bytes that programs and the page cache can still have; None where the system does not say it."""
+    """Bytes that programs and the page cache can still take; None where the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -67,11 +67,11 @@ def _ticks() -> _Ticks | None:
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Who else was there.
+    """Other programs on the machine.
 
     Attributes:
         load_average: Of the last minute when the measurement began.
-        other_cores: Cores that other programs took meanwhile, on average; None where the system does not say it.
+        other_cores: Cores that other programs took meanwhile, on average; None where the system does not report it.
         steal: The share of all cores that other virtual machines took; None likewise.
         cores: Of this machine.
     """
@@ -83,7 +83,7 @@ class Company:
 
     @property
     def busy(self) -> bool:
-        """Whether figures by the clock are to be doubted."""
+        """Whether figures by the clock are doubtful."""
         return (self.other_cores or 0.0) > _BUSY_OTHERS * self.cores or (self.steal or 0.0) > _BUSY_STEAL
 
     @property
@@ -92,7 +92,7 @@ class Company:
         return max(0.0, self.cores - (self.other_cores or 0.0))
 
     def sentence(self) -> str:
-        """What a reader of the figures must know."""
+        """The circumstances, for a reader of the figures."""
         parts = [f"load average {self.load_average:.1f} at the start"]
         if self.other_cores is not None:
             parts.append(f"other programs took {self.other_cores:.2f} of {self.cores:g} cores")
@@ -107,16 +107,16 @@ class Company:
 
 
 class Watch:
-    """Looks at the machine from its making on."""
+    """Watches the machine from its construction on."""
 
     def __init__(self) -> None:
         self._load, self._begun = os.getloadavg()[0], _ticks()
 
     def company(self, spared: float = 0.0) -> Company:
-        """Who else was there since the watch was made.
+        """Other programs since the watch was made.
 
         Args:
-            spared: CPU seconds of processes that this one started, and that have not ended yet.
+            spared: CPU seconds of processes that this process started and that have not ended yet.
         """
         begun, now, cores = self._begun, _ticks(), usable_cores()
         if begun is None or now is None or now.clock <= begun.clock:
@@ -139,7 +139,7 @@ def describe() -> dict[str, Any]:
 
 
 def tree_cpu(root: int) -> float:
-    """CPU seconds so far of a process and of all that it started, as far as they have not ended."""
+    """CPU seconds so far of a process and its descendants that have not ended."""
     times: dict[int, tuple[int, int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:

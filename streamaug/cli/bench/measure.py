@@ -1,7 +1,7 @@
 """Measures every part of a chain, and the whole.
 
-In: a chain in its parts and how much to measure. Out: a `Roofline` and the facts for advice. The chain stands at its
-beginning again afterwards.
+In: a chain in its parts, and the effort. Out: a `Roofline` and the facts for advice. Afterwards the chain is at its
+beginning again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ _TELLABLE = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plan:
-    """All that will be measured.
+    """The works to measure.
 
     Attributes:
         reading: Storage alone.
@@ -68,7 +68,7 @@ class _Plan:
 
     @property
     def works(self) -> int:
-        """How many works there are."""
+        """The number of works."""
         parsing = 1 if self.graphs is not None else 0
         copying = 1 if self.copying is not None else 0
         return 2 + parsing + copying + len(self.preparing) + len(self.running) + len(self.stages)
@@ -76,7 +76,7 @@ class _Plan:
 
 @dataclass(slots=True, eq=False)
 class _Sums:
-    """What the thread that takes batches does, and for how long it is blocked."""
+    """The work of the thread that takes batches, and the time for which it is blocked."""
 
     rows: list[Row] = field(default_factory=list)
     thread_ms: float = 0.0
@@ -94,7 +94,7 @@ def measure(subject: Subject, effort: Effort, *, step_ms: float | None) -> tuple
 
     Args:
         subject: The chain.
-        effort: How often and how long.
+        effort: The repeats and their length.
         step_ms: Milliseconds of a training step of the model; None: no model.
 
     Raises:
@@ -148,7 +148,7 @@ def measure(subject: Subject, effort: Effort, *, step_ms: float | None) -> tuple
 
 
 def _plan(subject: Subject, effort: Effort) -> _Plan:
-    """Everything that is measured, and the batches that parts are measured on."""
+    """The works to measure, and the batches for the parts."""
     batches = encoded_batches(subject)
     graphs = None if subject.augmenter is None else Graphs(subject, subject.augmenter, batches)
     stages = _alone(subject.reader, subject.before)
@@ -169,7 +169,7 @@ def _plan(subject: Subject, effort: Effort) -> _Plan:
 
 
 def _alone(first: Stage, stages: Sequence[Stage]) -> dict[str, StageAlone]:
-    """Each of some stages that follow `first`, fed with what the stage before it makes."""
+    """Each of the stages behind `first`, fed with batches of the stage before it."""
     works: dict[str, StageAlone] = {}
     given = delivered_by(first, HELD // 2) if stages else []
     for stage in stages:
@@ -179,7 +179,7 @@ def _alone(first: Stage, stages: Sequence[Stage]) -> dict[str, StageAlone]:
 
 
 def _name(stage: Stage, taken: Mapping[str, Any]) -> str:
-    """A stage's class, with the function that it was given, and a number where there are several."""
+    """A stage's class, with its function, and a number where the chain has several."""
     function = getattr(stage.__dict__.get("_fn"), "__name__", None)
     name = type(stage).__name__ + ("" if function is None else f"({function})")
     count = sum(each == name or each.startswith(f"{name} ") for each in taken)
@@ -230,7 +230,7 @@ def _difference_row(name: str, where: str, costs: Sequence[Cost], fewer: Sequenc
 
 
 def _speed_of(milliseconds: Interval, cores: float, serial_ms: float) -> Interval | None:
-    """Images/s of work that takes so much of the cores, and so much of one thread; None where it is next to nothing."""
+    """Images/s of work by its core and thread milliseconds; None where these are next to nothing."""
     if serial_ms < _TELLABLE and (milliseconds.median < _TELLABLE or milliseconds.low <= 0):
         return None
     slow, usual, fast = (
@@ -241,7 +241,7 @@ def _speed_of(milliseconds: Interval, cores: float, serial_ms: float) -> Interva
 
 
 def _rest(whole: Sequence[Cost], python: _Sums) -> Row:
-    """What the thread that takes batches does besides the stages: the reader's and the engine's own Python."""
+    """The other work of the thread that takes batches: the reader's and the engine's own Python."""
     left = [max(0.0, cost.thread_ms - python.thread_ms) for cost in whole]
     core = median_interval(left)
     return Row(

@@ -1,7 +1,7 @@
-"""The page of `streamaug bench`: one HTML file with charts, for whoever was not there.
+"""The page of `streamaug bench`: one HTML file with charts.
 
-In: the report's record. Out: HTML that needs nothing else. The first chart is the roofline, every limit beside what the
-chain gives; the second says where the time of an image goes; the table has the figures of both.
+In: the report's record. Out: HTML without other files. The first chart is the roofline, every limit beside the chain's
+speed; the second shows the time of an image by part; the table has the figures of both.
 """
 
 import html
@@ -73,7 +73,7 @@ def _svg(height: float, parts: Sequence[str]) -> str:
 
 
 def _limits(report: Mapping[str, Any]) -> str:
-    """A bar for each limit, peer and the chain, and a line where the chain stands; bars end at four times the chain."""
+    """A bar for each limit, each peer and the chain, and a line at the chain's speed; bars end at four times that."""
     chain = report["chain"]["images_per_second"]
     bars: list[tuple[str, float, Any]] = [
         (limit["what"], limit["images_per_second"], None) for limit in report["limits"]
@@ -112,7 +112,7 @@ def _limits(report: Mapping[str, Any]) -> str:
 
 
 def _peer(peer: Mapping[str, Any]) -> str:
-    """A peer's short name; our own says what it does there."""
+    """A peer's short name; streamaug's own says that it does the same work."""
     return str(peer["name"] if peer["peer"] == "streamaug" else peer["peer"])
 
 

@@ -1,7 +1,7 @@
-"""Storage alone: how fast the bytes of these shards come, when nothing else is done with them.
+"""Storage alone: the speed at which the bytes of these shards come, without any other work.
 
-In: the shards, asked for in ranges as large and as many at a time as the reader asks for them. Out: a `Work` whose
-images are bytes, divided by the mean bytes of a sample.
+In: the shards, read in ranges as large, and as many at a time, as the reader's. Out: a `Work` whose images are bytes,
+divided by the mean bytes of a sample.
 """
 
 import time
@@ -16,22 +16,22 @@ from streamaug.reader.read_ahead import ReadAhead, plan_ahead
 from streamaug.stages.reader import ShardReader
 from streamaug.storage.fetcher import Fetcher
 
-#: Bytes of the smallest range, with which the link's speed is found out.
+#: Bytes of the smallest range, by which the link's speed is measured first.
 _LEAST = 128 << 10
 
 
 def reading_plan(reader: ShardReader) -> ReadAhead:
-    """How the reader asks for bytes."""
+    """The reader's policy of asking for bytes."""
     share = Share(reader.batch_size, *reader.ranks.settle(), interleaved=reader.order.shuffle)
     return plan_ahead(reader.shards.catalogue, reader.order, share, 0)
 
 
 class Reading(Work):
-    """Ranges of the shards, drawn at random, always as many under way as the reader has.
+    """Reads ranges of the shards, drawn at random, with as many under way as in the reader.
 
     Args:
-        reader: The reader whose storage is meant.
-        seconds: What a run takes; ranges are small enough that many of them come in that time.
+        reader: The reader whose storage is measured.
+        seconds: Seconds of a run; ranges are so small that many of them come in that time.
     """
 
     def __init__(self, reader: ShardReader, seconds: float) -> None:
@@ -54,7 +54,7 @@ class Reading(Work):
         return self._sample_bytes
 
     def begin(self) -> None:
-        """Open connections, and choose ranges of which a run sees several."""
+        """Open connections, and choose ranges so small that a run reads several."""
         self._fetcher = Fetcher(self._shards.storage, threads=self._plan.threads)
         begun, size = time.perf_counter(), 0
         for _ in range(self._plan.threads):
@@ -73,7 +73,7 @@ class Reading(Work):
         return size / self._sample_bytes
 
     def end(self) -> None:
-        """Give up what is under way."""
+        """Give up the ranges under way."""
         self._asked.clear()
         if self._fetcher is not None:
             self._fetcher.close()

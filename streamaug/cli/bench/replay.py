@@ -1,7 +1,6 @@
-"""One stage alone: fed with batches that lie in memory, over and over.
+"""One stage alone: it gets the same batches from memory, over and over.
 
-In: a stage of the chain and what the stage before it delivered. Out: a `Work`. The stage is given back its source
-afterwards.
+In: a stage of the chain, and batches of the stage before it. Out: a `Work`. Afterwards the stage has its source again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +16,12 @@ from streamaug.samples.problem import Problem
 from streamaug.stages.base import Stage
 from streamaug.stages.reader import ShardReader
 
-#: More batches than anybody takes of one pass.
+#: More batches than a measurement takes from a pass.
 _ENDLESS = 1 << 30
 
 
 class _Replay(Stage):
-    """Delivers the same batches again and again, as the stage whose place it takes would."""
+    """Delivers the same batches again and again, in place of the stage before."""
 
     def __init__(self, batches: Sequence[Any], replaced: Stage) -> None:
         super().__init__(None)
@@ -62,7 +61,7 @@ class StageAlone(Work):
         self._batches = iter(self._stage.run(EpochPass(0, 0, _ENDLESS, self._stage._reader.global_batch())))
 
     def step(self) -> float:
-        """One batch."""
+        """Run the stage on a batch."""
         if self._batches is None:
             return 0.0
         next(self._batches)
@@ -78,7 +77,7 @@ class StageAlone(Work):
         self._stage._source = self._source
 
     def delivered(self, count: int) -> list[Any]:
-        """What the stage makes of the batches."""
+        """The stage's results for the batches."""
         self.begin()
         try:
             return [next(self._batches) for _ in range(count) if self._batches is not None]
@@ -98,7 +97,7 @@ class Copying(Work):
         self._batches, self._size, self._next = batches, batch_size, 0
 
     def step(self) -> float:
-        """One batch, until it is there."""
+        """Copy a batch, and wait until it is on the GPU."""
         self._batches[self._next % len(self._batches)].to(torch.device("cuda"), non_blocking=True)
         self._next += 1
         synchronize()

@@ -1,6 +1,6 @@
-"""What `streamaug bench` found, as one record: the table, the limits, the verdict.
+"""The result of `streamaug bench` as one record: the table, the limits, the verdict.
 
-In: a roofline, advice, peers and the machine. Out: a mapping for JSON, which the text and the page are made from too.
+In: a roofline, advice, peers and the machine. Out: a mapping for JSON, of which the text and the page are made too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def record(
     peers: Sequence[Mapping[str, Any]],
     without_antialias_ms: float | None,
 ) -> dict[str, Any]:
-    """Everything, as JSON can hold it."""
+    """The whole result, in types that JSON can hold."""
     measured = roof.measured
     return {
         "settings": dict(settings),
@@ -76,7 +76,7 @@ def interval(found: Interval) -> dict[str, float]:
 
 
 def verdict(roof: Roofline, model: str | None) -> list[str]:
-    """What bounds the run, and how far from it the chain is."""
+    """Sentences that name the bound of the run, and the chain's distance from it."""
     bound, chain = roof.loader_bound, roof.measured.chain
     sentences = []
     if roof.measured.step_ms is not None:

@@ -1,4 +1,4 @@
-"""The roofline: what every part of a chain can do alone, which limit that sets, and which limit bounds the chain.
+"""The roofline: the speed of every part of a chain alone, the limit that it sets, and the limit that bounds the chain.
 
 Pure: figures in, a table and a verdict out. It measures nothing.
 """
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from streamaug.cli.bench.intervals import Interval
 
-#: Who does the work of a row.
+#: The threads that do the work of a row.
 STORAGE, CORES, AHEAD, PYTHON, COPY = "storage", "cores", "preparation", "python", "copy"
-#: Names of limits that no row has for its own.
+#: Names of limits without a row of their own.
 THREADS, MODEL, GPU = "threads", "model", "gpu"
 
-#: Less than this, in milliseconds an image, is no cost.
+#: A cost below this, in milliseconds an image, counts as 0.
 _LEAST_MS = 1e-6
-#: What a limit is, in words.
+#: The limits in words.
 WORDS = {
     STORAGE: "storage",
     CORES: "the CPU cores",
@@ -33,12 +33,12 @@ class Row:
     """A part of the chain.
 
     Attributes:
-        name: What it is.
-        where: Who does it: "storage", "cores", "preparation" (the engine's thread), "python" (the thread that takes
-            batches) or "copy".
-        alone: Images/s if nothing else is done; None where it is too little to tell.
+        name: The part's name.
+        where: Where the work is done: "storage", "cores", "preparation" (the engine's thread), "python" (the thread
+            that takes batches) or "copy".
+        alone: Images/s without other work; None where the cost is too small to tell.
         core_ms: CPU milliseconds an image.
-        serial_ms: Milliseconds an image that it keeps its one thread; 0 where many threads share it.
+        serial_ms: Milliseconds an image for which it takes its one thread; 0 where many threads share the work.
         in_chain: Whether the chain does it.
     """
 
@@ -51,18 +51,18 @@ class Row:
 
     @property
     def busy_ms(self) -> float:
-        """Milliseconds an image that a core works or a thread is kept."""
+        """Milliseconds an image for which a core works or a thread is taken."""
         return max(0.0, self.core_ms.median, self.serial_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """More than this the chain cannot deliver.
+    """A speed that the chain cannot exceed.
 
     Attributes:
-        name: Of what: a key of `WORDS`.
-        images_per_second: The most.
-        largest: The name of the row that takes most of it; "" where it is no matter of rows.
+        name: The kind of the limit: a key of `WORDS`.
+        images_per_second: The limit.
+        largest: The name of the row that takes most of it; "" where the limit has no rows.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured of a chain.
+    """The measurements of a chain.
 
     Attributes:
         rows: Its parts.
@@ -80,10 +80,10 @@ class Measured:
         chain_core_ms: CPU milliseconds an image of the whole.
         cores: Cores that the process may use.
         graph_core_ms: CPU milliseconds an image of DALI's threads; 0 without them.
-        graph_threads: How many they are.
+        graph_threads: The number of DALI's threads.
         graph_speed: Images/s of the graph on a GPU; None on a CPU.
-        python_ms: Milliseconds an image that the thread which takes batches is kept.
-        ahead_ms: Likewise of the engine's thread; 0 where there is none.
+        python_ms: Milliseconds an image for which the thread that takes batches is taken.
+        ahead_ms: Likewise for the engine's thread; 0 without such a thread.
         batch_size: Images of a batch.
         step_ms: Milliseconds of a training step of the model; None: no model.
     """
@@ -106,7 +106,7 @@ class Roofline:
     """The verdict.
 
     Attributes:
-        measured: What it is of.
+        measured: The measurements.
         limits: All limits, the lowest first.
     """
 
@@ -115,13 +115,13 @@ class Roofline:
 
     @property
     def bound(self) -> Limit:
-        """The limit that is reached first: the model's only where the chain gives as much as the model takes."""
+        """The limit that is reached first; it is the model's only where the chain is as fast as the model."""
         waits = self.wait_ms is not None and self.wait_ms > 0
         return self.loader_bound if waits else self.limits[0]
 
     @property
     def loader_bound(self) -> Limit:
-        """The limit of the loader, whatever the model does."""
+        """The limit of the loader, without the model."""
         return next(limit for limit in self.limits if limit.name != MODEL)
 
     @property
@@ -137,18 +137,18 @@ class Roofline:
         return row.busy_ms / total if total else 0.0
 
     def utilisation(self, row: Row) -> float | None:
-        """How much of what the row can do alone the chain asks of it, 0..1."""
+        """The chain's speed as a share of the row's alone, 0..1."""
         if row.alone is None or not row.in_chain:
             return None
         return self.measured.chain.median / row.alone.median
 
     def utilised(self, limit: Limit) -> float:
-        """Likewise of a limit."""
+        """The chain's speed as a share of a limit."""
         return self.measured.chain.median / limit.images_per_second
 
     @property
     def wait_ms(self) -> float | None:
-        """Milliseconds a step that the model waits for the loader; None without a model."""
+        """Milliseconds of a step for which the model waits for the loader; None without a model."""
         step_ms, measured = self.measured.step_ms, self.measured
         if step_ms is None:
             return None

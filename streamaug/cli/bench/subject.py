@@ -1,7 +1,7 @@
-"""The chain that is measured, taken apart into what can be measured alone.
+"""The measured chain, taken apart into parts that can be measured alone.
 
 In: a chain of the user's, or shards and a recipe. Out: its reader, the stages before the augmenter, the augmenter, the
-stages behind it; and some of the batches that each of them is given.
+stages behind it; and some of the batches that each of them gets.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from streamaug.stages.augmenter import Augmenter
 from streamaug.stages.base import Stage
 from streamaug.stages.reader import ShardReader
 
-#: Batches that parts of the chain are measured on, over and over.
+#: The number of batches on which parts of the chain are measured, over and over.
 HELD = 4
 
 
@@ -66,10 +66,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """The chain that shards and a recipe make.
+    """The options of a chain of shards and a recipe.
 
     Attributes:
-        recipe: What the augmenter does.
+        recipe: The augmenter's recipe.
         batch_size: Images of a batch.
         device: As of `Augmenter`.
         num_threads: As of `Augmenter`.
@@ -83,7 +83,7 @@ class Wanted:
     num_classes: int | None
 
     def chain(self, shards: ShardSet) -> Stage:
-        """The chain: read, decode, augment, and mix where that can be."""
+        """The chain: read, decode, augment, and mix where that is possible."""
         has_labels = len(shards.components) > 1
         reader = ShardReader(shards, batch_size=min(self.batch_size, shards.num_samples))
         augmented = reader.augment(
@@ -98,7 +98,7 @@ class Wanted:
 
 
 def delivered_by(stage: Stage, count: int) -> list[Any]:
-    """The first batches that a stage delivers, on from where the chain stands; the chain is at its beginning again."""
+    """The first batches of a stage from the chain's position on; afterwards the chain is at its beginning."""
     try:
         return list(itertools.islice(iter(stage), count))
     finally:
@@ -107,13 +107,13 @@ def delivered_by(stage: Stage, count: int) -> list[Any]:
 
 
 def encoded_batches(subject: Subject) -> list[EncodedBatch]:
-    """Batches that the augmenter is given, or that the last stage of a chain without one delivers."""
+    """Batches for the augmenter; of a chain without an augmenter, batches of its last stage."""
     stage = subject.chain if subject.augmenter is None else subject.augmenter.source
     return [batch for batch in delivered_by(stage, HELD) if isinstance(batch, EncodedBatch)]
 
 
 def endless(stage: Stage) -> Iterator[tuple[Any, bool]]:
-    """(batch, whether it is the first of its pass) of one epoch after the other."""
+    """(batch, whether it is the first of its pass), epoch after epoch."""
     while True:
         first = True
         for batch in stage:
@@ -122,6 +122,6 @@ def endless(stage: Stage) -> Iterator[tuple[Any, bool]]:
 
 
 def synchronize() -> None:
-    """Wait for the GPU, where there is one."""
+    """Wait for the GPU, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-#: The name of the row that is the whole chain.
+#: The name of the whole chain's row.
 CHAIN = "whole chain"
 #: The table's columns.
 HEAD = ("stage", "where", "images/s alone", "core-ms an image", "share", "used")
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
-    """What is printed."""
+    """The lines to print."""
     rows = [HEAD, *cells(report)]
     limits = [
         (f"limit: {limit['what']}", f"{limit['images_per_second']:,.0f} images/s, {limit['utilisation']:.0%} used")
@@ -45,7 +45,7 @@ def cells(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def spread(interval: Mapping[str, float] | None, digits: int) -> str:
-    """A median with its interval; a dash for what is too little to tell."""
+    """A median with its interval; a dash where the cost is too small to tell."""
     if interval is None:
         return "–"
     median, low, high = (f"{interval[name]:,.{digits}f}" for name in ("median", "low", "high"))
@@ -53,12 +53,12 @@ def spread(interval: Mapping[str, float] | None, digits: int) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share, or nothing."""
+    """A share in per cent; "" for None."""
     return "" if share is None else f"{share:.0%}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of text; figures stand at the right."""
+    """Columns of text, with figures to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     return [
         "  ".join(

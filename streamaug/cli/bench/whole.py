@@ -1,6 +1,6 @@
-"""The whole chain, as a training loop takes it that does nothing else.
+"""The whole chain, iterated by a loop that does nothing else.
 
-In: a chain. Out: a `Work`, epoch after epoch; and the share of the time that passes at the borders of epochs.
+In: a chain. Out: a `Work`, epoch after epoch; and the share of the time at the ends of epochs.
 """
 
 import statistics
@@ -51,7 +51,7 @@ class Whole(Work):
     def border_share(self) -> float:
         """The share of the time, 0..1, by which the first batches of epochs take longer than others.
 
-        The first pass, which starts everything, is left out.
+        It leaves out the first pass, which starts everything.
         """
         first, later = self._first[1:], self._later
         if not first or not later:

@@ -1,4 +1,4 @@
-"""`streamaug check`: a command over an inspector of shards, their manifests, duplicate keys and decoding."""
+"""`streamaug check`: the command, and its inspection of shards, manifests, duplicate keys and decoding."""
 
 from streamaug.cli.check.command import configure, run
 

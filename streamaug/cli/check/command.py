@@ -1,7 +1,7 @@
-"""`streamaug check SHARDS`: read everything once, and report all that is wrong, not the first thing only.
+"""`streamaug check SHARDS`: reads everything once, and reports all findings, not the first alone.
 
-Out: a line for each finding, or JSON; exit status 1 where there is one. Shards are checked in parallel, and never
-written.
+Out: a line for each finding, or JSON; exit status 1 where there are findings. It checks shards in parallel, and never
+writes to them.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from streamaug.shards.index import components_of
 from streamaug.shards.names import PassedOver
 from streamaug.storage import Storage
 
-_WHAT = """Checked are: that shards are whole tars and hold samples; that indexes, manifests and checksums beside them
-fit; that no key comes twice; that each sample has its components. Images must have a sound header and end, as training
-demands, and with --decode must decode whole, on the CPU, by DALI, which trains, and by Pillow, to pixels that differ by
-no more than 8 gray levels on average. Components named cls, class or label must be class numbers as training takes
-them; those named json must be JSON objects; other components only have to exist."""
+_WHAT = """It checks that shards are whole tars and hold samples; that indexes, manifests and checksums beside them
+fit; that no key comes twice; that each sample has its components. Images must have a sound header and end, as
+training demands. With --decode they must decode whole, on the CPU, by DALI, as in training, and by Pillow, to pixels
+that differ by no more than 8 gray levels on average. Components named cls, class or label must be class numbers as
+training takes them; those named json must be JSON objects; other components only have to exist."""
 _STATUS = "0 where nothing is wrong, 1 for findings and failures, 2 for wrong arguments"
 _EXAMPLES = [
     "streamaug check shards/train",
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check the shards; 1 if anything is wrong."""
+    """Check the shards; returns 1 if there are findings."""
     storage = Storage(storage_options(arguments))
     given = list_source(storage, arguments.shards, arguments.split, on_nodes=arguments.ray is not None)
     listed = {shard.url: shard for shard in given}

@@ -1,7 +1,7 @@
-"""Whether images decode, by the decoder that training has and by Pillow, and whether to the same pixels.
+"""Checks that images decode by DALI, as in training, and by Pillow, to the same pixels.
 
 In: encoded images whose headers and ends are sound. Out: for each the reason why it is suspect, or None. Each of the
-two decoders takes images that the other refuses.
+two decoders accepts images that the other refuses.
 """
 
 import warnings
@@ -16,15 +16,15 @@ from streamaug.dali.sample_decoder import RefusedError, SampleDecoder
 from streamaug.encoded import Encoded
 from streamaug.samples.image_header import Header, inspect
 
-#: Pictures that differ by more gray levels, on average, are not the same picture.
+#: Gray levels, on average, above which two pictures count as different.
 MAX_DIFFERENCE = 8.0
 
 
 def reasons(images: Sequence[bytes]) -> list[str | None]:
-    """Why images are suspect; each is decoded whole, on the CPU, one by one.
+    """The reasons why images are suspect; decodes each whole, on the CPU, one by one.
 
     Args:
-        images: Images that `image_header.inspect` takes.
+        images: Images that `image_header.inspect` accepts.
     """
     decoder = SampleDecoder()
     return [_reason(decoder, data) for data in images]
@@ -47,7 +47,7 @@ def _reason(decoder: SampleDecoder, data: bytes) -> str | None:
 
 
 def _by_dali(decoder: SampleDecoder, picture: Encoded, header: Header) -> npt.NDArray[np.uint8] | str:
-    """The pixels, or the reason why DALI refuses the image; likewise by Pillow."""
+    """The pixels, or the reason why DALI refuses the image; likewise for Pillow."""
     try:
         return decoder.decode(picture, (0, 0), header[:2]).numpy()
     except RefusedError as reason:

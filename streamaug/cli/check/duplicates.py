@@ -1,7 +1,7 @@
-"""Keys that are in more than one shard, found without keeping all keys.
+"""Finds keys that are in more than one shard, without keeping all keys.
 
-In: what was seen of all shards, 64 bits a key. Out: a finding for each key that an earlier shard has too. The keys
-themselves are read again, of the few shards that have any of them.
+In: the inspections of all shards, with 64 bits a key. Out: a finding for each key that an earlier shard has too. It
+reads the keys again from the few shards that have such keys.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ def repeated(urls: Sequence[str]) -> list[Finding]:
 
 
 def between(storage: Storage, results: Sequence[Inspection]) -> list[Finding]:
-    """Keys that a later shard has again."""
+    """Findings for keys that a later shard has again."""
     shared = in_several([result.digests for result in results])
     first: dict[str, str] = {}
     findings = []
@@ -50,7 +50,7 @@ def between(storage: Storage, results: Sequence[Inspection]) -> list[Finding]:
 def in_several(arrays: Sequence[UInt64Array]) -> UInt64Array:
     """The numbers that are in more than one array, uint64, sorted.
 
-    They are sorted a sixteenth at a time, so that little is held beside the arrays: 10⁸ keys take 0.8 GB and 0.1 more.
+    It sorts a sixteenth at a time, so that it holds little beside the arrays: 10⁸ keys take 0.8 GB and 0.1 more.
 
     Args:
         arrays: uint64, each sorted and without repetition.
@@ -67,7 +67,7 @@ def in_several(arrays: Sequence[UInt64Array]) -> UInt64Array:
 
 
 def _among(listed: UInt64Array, numbers: UInt64Array) -> npt.NDArray[np.bool_]:
-    """Which of the numbers are in a sorted list, which may be very long: bool (n,)."""
+    """Which of the numbers are in a sorted array, which may be very long: bool (n,)."""
     if not len(listed):
         return np.zeros(len(numbers), np.bool_)
     nearest = np.minimum(np.searchsorted(listed, numbers), len(listed) - 1)
@@ -76,7 +76,7 @@ def _among(listed: UInt64Array, numbers: UInt64Array) -> npt.NDArray[np.bool_]:
 
 
 def _read_again(storage: Storage, result: Inspection) -> list[Sample]:
-    """The samples of a shard, as far as they can be read; its inspection has found the damage already."""
+    """The samples of a shard, as far as they can be read; its inspection has reported the damage already."""
     samples = []
     try:
         for sample in _samples(storage, result):
@@ -87,7 +87,7 @@ def _read_again(storage: Storage, result: Inspection) -> list[Sample]:
 
 
 def _samples(storage: Storage, result: Inspection) -> Iterator[Sample]:
-    """From the index if there is a good one, else from the headers; of a broken shard, up to the damage."""
+    """Samples from the index if it is good, else from the headers; of a broken shard, up to the damage."""
     if result.index is not None:
         index = result.index
         text = (storage.read_all(index) or b"").decode("utf-8", "surrogateescape")

@@ -1,7 +1,7 @@
-"""What can be wrong with a shard, and the inspector that finds it.
+"""The findings about a shard, and the inspector that makes them.
 
-In: a shard's URL. Out: everything that is wrong with it, each as a `Finding`. A finding does not stop the inspection,
-but beyond the damage in a broken tar there is nothing to inspect.
+In: a shard's URL. Out: a `Finding` for each problem. A finding does not stop the inspection, but it ends at the damage
+of a broken tar.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from streamaug.shards.stale import check_fresh
 from streamaug.storage import Storage
 from streamaug.storage.location import Location, shown
 
-#: The kind of a component, by the last part of its name; others may hold anything.
+#: The kind of a component, by the last part of its name; others are not inspected.
 LABELS = frozenset({"cls", "class", "label"})
 OBJECTS = frozenset({"json"})
 #: Images decoded together, and bytes of them: a pipeline takes 80 ms to build, an image 3 ms to decode.
@@ -36,7 +36,7 @@ UInt64Array = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """A problem of a shard.
 
     Attributes:
         kind: "storage", "shard", "index", "manifest", "missing", "checksum", "image", "label", "json" or "duplicate".
@@ -63,11 +63,11 @@ class Inspection:
 
     Attributes:
         url: The shard.
-        num_bytes: Its size; -1 where it is not known.
+        num_bytes: Its size; -1 where it could not be read.
         num_samples: Samples that were read.
         is_whole: Whether the shard was read to its end.
-        index: Its index file, if there is one, and it lists the samples that were read.
-        has_checksums: Whether a companion of checksums lies beside it; None where that is not known.
+        index: Its index file, if it lists the samples that were read.
+        has_checksums: Whether a companion of checksums lies beside it; None where that could not be read.
         passed_over: The members that are part of no sample.
         findings: Its problems.
         digests: 64 bits of each key's hash, uint64, sorted, each once.
@@ -84,7 +84,7 @@ class Inspection:
     digests: UInt64Array = field(default_factory=lambda: np.zeros(0, np.uint64))
 
     def add(self, kind: str, message: str, sample: Sample | None = None, offset: int | None = None) -> None:
-        """Note a finding; its offset is the sample's first header unless given."""
+        """Note a finding; its offset is that of the sample's first header unless given."""
         key = None if sample is None else sample.key
         if sample is not None and offset is None:
             offset = start_of(sample)
@@ -92,14 +92,14 @@ class Inspection:
 
 
 class ShardInspector:
-    """Reads a shard through and finds what is wrong with it. Any number of threads may use it.
+    """Reads a shard through and makes findings about it. Any number of threads may use it.
 
     Args:
-        storage: Where shards lie.
+        storage: Reads the shards.
         components: The components that each sample must have: first an image; names tell the kinds of the others.
         decode: Whether to decode images, not only look at their headers and ends.
-        num_classes: Labels must be below it; None: any non-negative number will do.
-        manifests: By a shard's URL, the manifest in another folder that lists it: its index may lie beside that.
+        num_classes: Labels must be below it; None: any non-negative number is valid.
+        manifests: By a shard's URL, the manifest in another folder that lists it, beside which its index may lie.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class ShardInspector:
         self._decode, self._num_classes = decode, num_classes
 
     def inspect(self, url: str) -> Inspection:
-        """Everything that is wrong with one shard. It raises nothing, so that no finding about other shards is lost."""
+        """The inspection of a shard. It raises no error, so that no finding about other shards is lost."""
         result = Inspection(url)
         seen = _Seen()
         self._guarded(result, lambda: self._read(result, seen))
@@ -190,7 +190,7 @@ class ShardInspector:
         return None
 
     def _flush(self, result: Inspection, seen: "_Seen") -> None:
-        """Decode the images that wait for it."""
+        """Decode the waiting images."""
         images, seen.images = seen.images, []
         if not images:
             return
@@ -201,7 +201,7 @@ class ShardInspector:
                 result.add("image", reason, sample, sample.members[suffix].offset)
 
     def _check_index(self, result: Inspection, seen: "_Seen") -> None:
-        """Compare the index, where there is one, with what was read."""
+        """Compare the index, if the shard has one, with the samples that were read."""
         shard = Location.parse(result.url)
         found = find_index(self._storage.read_all, shard, self._manifests.get(result.url))
         if found is None:
@@ -216,7 +216,7 @@ class ShardInspector:
         seen.index, seen.listed, result.index = text, listed, index
 
     def _check_checksums(self, result: Inspection, seen: "_Seen") -> None:
-        """Compare the checksums, where there are any, with those of the bytes read."""
+        """Compare the checksums, if the shard has any, with those of the bytes read."""
         shard = Location.parse(result.url)
         companion = checksums_beside(shard) if result.index is None else checksums_of(shard, result.index)
         stored = self._storage.read_head(companion, 1) if result.index is None else self._storage.read_all(companion)
@@ -242,13 +242,13 @@ class ShardInspector:
 
 @dataclass(slots=True)
 class _Seen:
-    """The facts that are kept of a shard while it is inspected, and not longer.
+    """The facts of a shard during its inspection.
 
     Attributes:
         samples: The samples that were read.
         sums: For each of them, the checksum of each member by suffix.
         starts: Where the first sample of each key begins.
-        images: Those that wait to be decoded: sample, suffix and bytes.
+        images: Images that wait to be decoded: sample, suffix and bytes.
         index: The index file, if it lists the samples.
         listed: Its samples.
     """
@@ -267,7 +267,7 @@ def digest(key: str) -> int:
 
 
 def _kind(suffix: str) -> str:
-    """The kind of finding that a component behind the image may give, by its name; "" for none."""
+    """The kind of findings about a component behind the image, by its name; "" for none."""
     last = suffix.rpartition(".")[2]
     return "label" if last in LABELS else "json" if last in OBJECTS else ""
 

@@ -1,7 +1,7 @@
 """Compares the manifests beside shards with the shards.
 
-In: what was seen of all shards. Out: a finding for each shard whose count or size a manifest has wrong, and for a
-manifest that is malformed. It looks where opening looks, in the same order.
+In: the inspections of all shards. Out: a finding for each shard whose count or size is wrong in a manifest, and for a
+malformed manifest. It looks for manifests in the same order as opening.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,19 +17,19 @@ from streamaug.storage.location import Location
 
 
 def elsewhere_of(shards: Iterable[Listed]) -> dict[str, Location]:
-    """The manifest that lists a shard, by the shard's URL, for those whose manifest lies in another folder."""
+    """By a shard's URL, the manifest that lists it, for shards whose manifest lies in another folder."""
     listed = (shard for shard in shards if shard.manifest is not None)
     found = {shard.url: elsewhere(Location.parse(shard.url), shard.manifest) for shard in listed}
     return {url: manifest for url, manifest in found.items() if manifest is not None}
 
 
 def differences(storage: Storage, results: Sequence[Inspection], listed: Mapping[str, Listed]) -> Iterator[Finding]:
-    """Findings about the manifests: the manifest that was named, else those beside the shards.
+    """Findings about the named manifest, else about those beside the shards.
 
     Args:
-        storage: What reads them.
+        storage: Reads the manifests.
         results: The inspection of each shard.
-        listed: The shards as they were named, by URL.
+        listed: The shards as named, by URL.
     """
     folders: dict[str, list[Inspection]] = {}
     for result in results:

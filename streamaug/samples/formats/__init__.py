@@ -1,1 +1,1 @@
-"""The image formats that can be read, a module each: how a header is parsed, and where the picture's bytes end."""
+"""The supported image formats, a module for each: it parses a header, and finds the end of the picture's bytes."""

@@ -1,4 +1,4 @@
-"""The EXIF orientation, 1..8, from each block that may hold it. The one reader for all formats.
+"""The EXIF orientation, 1..8, from each block that may hold it; all formats use this reader.
 
 In: an EXIF block (a TIFF structure), or an XMP packet. Out: the orientation, as `PIL.ImageOps.exif_transpose` takes it.
 """
@@ -19,8 +19,8 @@ def orientation(exif: bytes | None, xmp: bytes | None = None) -> int:
     """The orientation of an image.
 
     Args:
-        exif: Its EXIF block, with or without "Exif" in front; None: it has none.
-        xmp: Its XMP packet, which counts where the EXIF block says no orientation; None: it has none.
+        exif: Its EXIF block, with or without "Exif" in front; None: the image has no EXIF block.
+        xmp: Its XMP packet, which counts where the EXIF block has no orientation; None: the image has no packet.
 
     Returns:
         1..8; 1 where neither has an orientation in this range.
@@ -51,7 +51,7 @@ def _of_exif(block: bytes) -> int | None:
 
 
 def of_directory(data: Encoded, order: str, directory: int) -> int | None:
-    """The tag's value in a directory of a TIFF structure; 0 where its type is none that Pillow takes; None without it.
+    """The tag's value in a directory of a TIFF structure; 0 for a type that Pillow refuses; None without the tag.
 
     Args:
         data: The TIFF structure.

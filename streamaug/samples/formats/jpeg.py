@@ -23,6 +23,8 @@ _FRAME = struct.Struct(">HHB")
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _END, _SCAN = 0xD9, 0xDA
+#: Markers that end the walk over segments.
+_BARE = _STANDALONE | {_END, _SCAN}
 #: Between scans: tables (DHT, DAC, DQT), DNL, DRI, application data and comments.
 _BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]")
@@ -33,7 +35,7 @@ _END_BYTES = b"\xff\xd9"
 _LONG_SCAN = 8192
 _CUT_OFF = "the JPEG has no end-of-image marker: it was cut off"
 _EXIF, _XMP, _ADOBE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe"
-#: Application segments that are read, APP1 and APP14, by how they begin.
+#: Application segments that are read, APP1 and APP14, by their first bytes.
 _PREFIXES = {0xE1: (_EXIF, _XMP), 0xEE: (_ADOBE,)}
 
 
@@ -45,7 +47,7 @@ class _Front(NamedTuple):
         width: Pixels.
         components: Colours of a pixel.
         is_progressive: Whether it has many scans.
-        blocks: The EXIF and XMP blocks, and whatever Adobe's segment says, by their prefix.
+        blocks: The EXIF and XMP blocks, and the contents of Adobe's segment, by their prefix.
         scan: Where the first scan's header begins.
     """
 
@@ -64,7 +66,7 @@ def read(data: Encoded, orientation: bool) -> Header:
     turned = 1
     if orientation:
         turned = exif.orientation(front.blocks.get(_EXIF), front.blocks.get(_XMP))
-    # Adobe's programs store CMYK as its negative, and say so; DALI takes every CMYK for such.
+    # Adobe's programs store CMYK as its negative, and mark it; DALI takes every CMYK for a negative.
     unlike = "a CMYK JPEG without Adobe's segment" if front.components == 4 and _ADOBE not in front.blocks else ""
     return Header(front.height, front.width, turned, None if end == len(data) else (0, end), unlike)
 
@@ -75,23 +77,28 @@ def _front(data: Encoded) -> _Front:
     is_progressive = False
     blocks: dict[bytes, bytes] = {}
     position = 2
-    while position + 2 <= len(data):
-        marker, position = _marker(data, position)
+    size = len(data)
+    while position + 2 <= size:
+        if data[position] == 0xFF and (marker := data[position + 1]) != 0xFF:
+            position += 2  # as nearly all; each sample of an epoch comes by here
+        else:
+            marker, position = _marker(data, position)
         if marker == _SCAN and frame is not None:
             return _Front(*frame, is_progressive, blocks, position)
-        if marker in (_END, _SCAN):
+        if marker in _BARE:
+            if marker in _STANDALONE:
+                continue
             break
-        if marker in _STANDALONE:
-            continue
         stop = _segment_end(data, position)
         if marker in _FRAME_MARKERS:
             frame, is_progressive = _FRAME.unpack_from(data, position + 3), marker in _PROGRESSIVE
-        for prefix in _PREFIXES.get(marker, ()):
-            start = position + 2 + len(prefix)
-            if data[position + 2 : start] == prefix:
-                # Pillow joins EXIF blocks, and takes the last XMP packet.
-                earlier = blocks.get(prefix, b"") if prefix == _EXIF else b""
-                blocks[prefix] = earlier + bytes(data[start:stop])
+        elif marker in _PREFIXES:
+            for prefix in _PREFIXES[marker]:
+                start = position + 2 + len(prefix)
+                if data[position + 2 : start] == prefix:
+                    # Pillow joins EXIF blocks, and takes the last XMP packet.
+                    earlier = blocks.get(prefix, b"") if prefix == _EXIF else b""
+                    blocks[prefix] = earlier + bytes(data[start:stop])
         position = stop
     else:
         raise MalformedError(_CUT_OFF)
@@ -99,7 +106,7 @@ def _front(data: Encoded) -> _Front:
 
 
 def _marker(data: Encoded, position: int) -> tuple[int, int]:
-    """The marker at `position`, and where it ends; it may be filled up in front with 0xFF."""
+    """The marker at `position`, and its end; bytes 0xFF may precede it."""
     if data[position] != 0xFF:
         raise MalformedError(f"no JPEG marker where one must be, at byte {position}")
     while data[position] == 0xFF:
@@ -108,7 +115,7 @@ def _marker(data: Encoded, position: int) -> tuple[int, int]:
 
 
 def _segment_end(data: Encoded, position: int) -> int:
-    """Where the segment ends whose length stands at `position`."""
+    """The end of the segment whose length stands at `position`."""
     (length,) = _UINT16.unpack_from(data, position)
     if length < 2:
         raise MalformedError(f"a JPEG segment of length {length} at byte {position - 2}")
@@ -116,7 +123,7 @@ def _segment_end(data: Encoded, position: int) -> int:
 
 
 def _end(data: Encoded, position: int, is_progressive: bool) -> int:
-    """Where the end marker behind the last scan ends; `position`: where the first scan's header begins."""
+    """The end of the end marker behind the last scan; `position`: where the first scan's header begins."""
     position = _segment_end(data, position)
     if not is_progressive and len(data) - position > _LONG_SCAN and _is_last_scan(data, position):
         return len(data)
@@ -142,12 +149,12 @@ def _end(data: Encoded, position: int, is_progressive: bool) -> int:
 def _is_last_scan(data: Encoded, position: int) -> bool:
     """Whether the bytes from here to an end marker, the data's last two bytes, hold no marker at all.
 
-    False also where restarts or bytes behind the picture's end make it unsure; then a search decides.
+    False also where restarts or bytes behind the picture's end leave doubt; then a search decides.
     """
     if data[-2:] != _END_BYTES:
         return False
     scan = np.frombuffer(data, np.uint8, len(data) - 1 - position, position)
-    # 1 where 0xFF is followed by anything but 0: the smaller one of the follower and of 1 or 0.
+    # 1 where 0xFF is followed by a byte other than 0: the minimum of that byte and of 1 or 0.
     found = np.equal(scan[:-1], 0xFF).view(np.uint8)
     np.minimum(found, scan[1:], out=found)
     return not found.view(np.bool_).any()

@@ -52,7 +52,7 @@ def read_stream(data: Encoded, _: bool) -> Header:
 
 
 def _plain_space(data: Encoded, header: dict[bytes, tuple[int, int]]) -> bool:
-    """Whether the colour space is sRGB, gray, or said by a profile, which nobody applies."""
+    """Whether the colour space is sRGB, gray, or a profile's, which neither DALI nor Pillow applies."""
     if b"colr" not in header:
         return True
     start = header[b"colr"][0]
@@ -77,7 +77,7 @@ def _boxes(data: Encoded, position: int, stop: int) -> dict[bytes, tuple[int, in
 
 
 def _stream(data: Encoded, start: int, stop: int) -> _Stream:
-    """The size of a codestream, and where its end marker ends."""
+    """The size of a codestream, and the end of its end marker."""
     if stop > len(data):
         raise MalformedError(f"the JPEG 2000 codestream ends at byte {stop} of {len(data)}: it was cut off")
     if data[start : start + 4] != STREAM:

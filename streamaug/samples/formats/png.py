@@ -39,7 +39,7 @@ def _chunks(data: Encoded) -> tuple[dict[bytes, list[tuple[int, int]]], int]:
             break
         if name == b"IEND":
             return chunks, position
-        # What follows the first frame of an animation belongs to others.
+        # Chunks behind the first frame of an animation belong to other frames.
         further_frame = further_frame or (name == b"fcTL" and b"IDAT" in chunks)
         if not further_frame:
             chunks.setdefault(name, []).append((start, start + length))

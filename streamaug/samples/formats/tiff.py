@@ -1,8 +1,8 @@
 """TIFF: size, orientation, and whether all strips or tiles are there.
 
 DALI decodes the common forms: chunky gray, RGB, RGBA and palette images of 8 or 16 bits, not compressed. Pillow decodes
-the others: DALI hands planar, CMYK and white-is-zero images on to OpenCV, which turns them unasked; it misreads gray
-with alpha and Lab; and it does not notice errors in compressed pixels.
+the others: DALI passes planar, CMYK and white-is-zero images to OpenCV, which turns them by their orientation; it
+misreads gray with alpha and Lab; and it does not notice errors in compressed pixels.
 """
 
 import struct
@@ -26,7 +26,7 @@ _TYPES = {1: "B", _SHORT: "H", _LONG: "I", 7: "B"}
 _DALI_READS = (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, exif.TAG, _SAMPLES, _ROWS, _PLANAR, _EXTRA, _FORMAT)
 #: Values of tags: pixels as floating-point numbers, each sample in a plane of its own, YCbCr.
 _FLOAT, _PLANAR_YES, _YCBCR = 3, 2, 6
-#: A tag that nobody reads.
+#: A tag that no reader uses.
 _UNKNOWN = 65535
 #: (photometric interpretation, samples a pixel) that DALI decodes: gray, RGB, RGBA, palette.
 _PLAIN_COLORS = ((1, 1), (2, 3), (2, 4), (3, 1))
@@ -61,7 +61,7 @@ class _Directory:
         return np.frombuffer(self.data, dtype, length, at).astype(np.int64)
 
     def other_than(self, kinds: Collection[int], tags: Collection[int]) -> int | None:
-        """The first of some tags whose values are of another type than these; None: all are, or are missing."""
+        """The first of some tags whose values are of another type than these; None: no tag is."""
         return next((tag for tag in tags if tag in self._entries and self._entries[tag][0] not in kinds), None)
 
     def entry(self, tag: int) -> int | None:
@@ -90,7 +90,7 @@ def read(data: Encoded, orientation: bool) -> Header:
 
 
 def _unlike(directory: _Directory) -> str:
-    """The form of a TIFF that is not among the plain ones, else nothing."""
+    """The form of a TIFF that DALI does not decode like Pillow; "" for the plain forms."""
     bits, samples = directory.array(_BITS), directory.first(_SAMPLES, 1)
     photometric, compression = directory.first(_PHOTOMETRIC, 0), directory.first(_COMPRESSION, 1)
     depths = sorted(set(bits.tolist())) or [1]
@@ -116,14 +116,14 @@ def _unlike(directory: _Directory) -> str:
 
 
 def _check_whole(directory: _Directory, height: int, width: int) -> None:
-    """Refuse a TIFF of which strips or tiles lie beyond its end."""
+    """Refuse a TIFF whose strips or tiles lie beyond its end."""
     tiled = len(directory.array(_TILE_OFFSETS)) > 0
     offsets = directory.array(_TILE_OFFSETS if tiled else _STRIP_OFFSETS)
     if not len(offsets):
         raise MalformedError("the TIFF's directory does not say where its pixels are")
     sizes = directory.array(_TILE_BYTES if tiled else _STRIP_BYTES)
     if not tiled and directory.first(_COMPRESSION, 1) == 1 and directory.first(_PHOTOMETRIC, 0) != _YCBCR:
-        sizes = _strip_sizes(directory, height, width)  # what the rows need, whatever the directory says
+        sizes = _strip_sizes(directory, height, width)  # the bytes of the rows, by their size alone
     if len(sizes) != len(offsets):
         raise MalformedError(f"the TIFF has {len(offsets)} strips or tiles and the sizes of {len(sizes)}")
     end = int((offsets + sizes).max())
@@ -142,7 +142,7 @@ def _strip_sizes(directory: _Directory, height: int, width: int) -> npt.NDArray[
 
 
 def unoriented(data: Encoded) -> bytes:
-    """The same TIFF without an orientation, for Pillow, which turns TIFFs unasked."""
+    """The same TIFF without an orientation, since Pillow turns TIFFs as it loads them."""
     changed, directory = bytearray(data), _Directory(data)
     for tag in (exif.TAG, _XMP):
         at = directory.entry(tag)

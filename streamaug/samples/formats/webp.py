@@ -1,7 +1,7 @@
 """WebP: size, orientation, and the chunk that holds the picture.
 
-nvImageCodec misreads the chunks of the extended form where one has an odd length, so DALI is handed the picture's chunk
-alone, as a WebP of the simple form. An animation is decoded by Pillow, which puts its first frame on the canvas.
+nvImageCodec misreads the extended form where a chunk has an odd length, so DALI gets the picture's chunk alone, as a
+WebP of the simple form. Pillow decodes animations, and puts the first frame on the canvas.
 """
 
 import struct

@@ -1,1 +1,1 @@
-"""Blocks of remote objects kept on disk: blocks (files, checked) within a space, read through reader, under locks."""
+"""The disk cache: blocks (checked files) within a space, read through `reader`, under locks."""

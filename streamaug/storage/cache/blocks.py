@@ -1,6 +1,6 @@
 """A disk cache of blocks of remote objects, shared by all processes and jobs of a node.
 
-In: a key that names one version of an object, and block numbers. Out: the block's bytes, verified, or nothing. It never
+In: a key that names a version of an object, and block numbers. Out: the block's bytes, verified, or nothing. It never
 serves bytes that it cannot verify, and never holds more than its limit, files being written included. A killed process
 leaves no work behind: a block that is being fetched is a file locked by its process, and the next process that takes
 that lock deletes it.
@@ -31,21 +31,21 @@ _FOOTER = struct.Struct("<8sII")  # magic, CRC-32C, length
 _MAGIC = b"saugblk1"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PAUSE_SECONDS = 60.0
-#: How often it is looked whether others need the disk.
+#: Seconds between checks whether others need the disk.
 _LOOK_SECONDS = 5.0
-#: Bytes of old blocks that are deleted where the disk is full though its numbers say otherwise, as with quotas.
+#: Bytes of old blocks to delete where a write fails although the disk reports free bytes, as with quotas.
 _GIVE_BACK = 16 * CACHE_BLOCK
 #: A block's time of use is kept to this precision: one write of metadata a minute and block at most.
 _TOUCH_SECONDS = 60.0
 
 
 class Claim(NamedTuple):
-    """The right to fetch one block, or one whole object: no other process or thread has it meanwhile.
+    """The right to fetch a block, or a whole object, which no other process or thread has meanwhile.
 
     Attributes:
-        name: The block's or the object's.
+        name: The name of the block or the object.
         path: The file under way.
-        descriptor: The file, open and locked; -1 in an empty claim, where no block can be kept.
+        descriptor: The file, open and locked; -1 in an empty claim, where no block can be written.
     """
 
     name: str
@@ -57,7 +57,7 @@ class BlockCache:
     """Blocks on disk, least recently used ones deleted first.
 
     Args:
-        folder: Where they lie; made if absent.
+        folder: The folder of the blocks; made if absent.
         limit: Bytes of all files together, at every moment.
         min_free: Bytes of the disk that are left free; None: 10% of it or 10 GiB, the smaller.
 
@@ -82,11 +82,11 @@ class BlockCache:
 
     @staticmethod
     def own_folder(folder: str | os.PathLike[str]) -> Path:
-        """The folder within `cache_dir` that is all ours."""
+        """The cache's own folder within `cache_dir`."""
         return Path(folder) / "streamaug-blocks-v1"
 
     def read_into(self, key: str, block: int, target: memoryview, start: int, stop: int) -> bool:
-        """Copy bytes [start, stop) of a block into `target`, which is as long; False when it is absent or damaged."""
+        """Copy bytes [start, stop) of a block into `target`, of the same length; False when it is absent or damaged."""
         path = self._path(block_name(key, block))
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -116,13 +116,13 @@ class BlockCache:
         return True
 
     def keeps(self) -> bool:
-        """Whether a block that is fetched now may be kept; False for a while after the disk was full."""
+        """Whether a block that is fetched now may be written; False for a while after the disk was full."""
         return time.monotonic() >= self._paused_until
 
     def claim(self, name: str) -> Claim | None:
         """The right to fetch the block or object of that name; None while another has it.
 
-        It must be released. Where no block can be kept, every caller gets an empty claim.
+        The caller must release it. Where no block can be written, every caller gets an empty claim.
         """
         path = self.folder / "writing" / name
         if not self.keeps():
@@ -138,7 +138,7 @@ class BlockCache:
                 unlock(descriptor)
         except FileNotFoundError:
             with suppress(OSError):
-                self._make_folders()  # somebody deleted them
+                self._make_folders()  # the folders were deleted
         except PermissionError:
             pass  # another user's
         except OSError as error:
@@ -164,7 +164,7 @@ class BlockCache:
             except OSError as error:
                 if error.errno not in _FULL:
                     raise
-                # Others have filled the disk, or a quota counts: old blocks give way to new ones, and to others' files.
+                # Others have filled the disk, or a quota counts: delete old blocks for new ones, and for others' files.
                 os.ftruncate(claim.descriptor, 0)
                 self._space.give_back(_GIVE_BACK)
                 self._keep(claim, data)
@@ -190,20 +190,20 @@ class BlockCache:
         claim.path.replace(path)
 
     def touch(self, claim: Claim) -> None:
-        """Show those who wait for a claim that its fetching goes on."""
+        """Show processes that wait for a claim that its fetching goes on."""
         if claim.descriptor >= 0:
             with suppress(OSError):
                 os.utime(claim.descriptor)
 
     def idle_seconds(self, name: str) -> float:
-        """Seconds since whoever has claimed that name showed a sign of life; 0 where nobody has, or has it no more."""
+        """Seconds since the holder of a claim last touched it; 0 where no process holds the claim."""
         try:
             return time.time() - (self.folder / "writing" / name).stat().st_mtime
         except OSError:
             return 0.0
 
     def give_way(self) -> None:
-        """Delete old blocks where others need the disk; looked at every few seconds at most."""
+        """Delete old blocks where others need the disk; checked every few seconds at most."""
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + _LOOK_SECONDS
@@ -222,7 +222,7 @@ class BlockCache:
             self.release(claim)
 
     def trim(self) -> None:
-        """Delete the least recently used blocks that are beyond the limit, or that others need the disk for."""
+        """Delete the least recently used blocks beyond the limit, or where others need the disk."""
         try:
             self._space.trim()
         except OSError as error:
@@ -272,7 +272,7 @@ def block_name(key: str, block: int) -> str:
 
 
 def blocks_of(start: int, stop: int) -> range:
-    """The blocks that bytes [start, stop) touch."""
+    """The blocks that hold bytes [start, stop)."""
     return range(start // CACHE_BLOCK, -(-stop // CACHE_BLOCK))
 
 

@@ -1,7 +1,7 @@
 """Locks between processes by `flock`, which a killed process leaves free.
 
-A lock belongs to the open file, which a forked child shares: so it is given up explicitly, never by closing alone, or
-the child would hold it for its whole life. Nothing here waits without an end.
+A lock belongs to the open file, which a forked child shares. So a lock is given up explicitly, never by closing alone,
+or the child would hold it for its whole life. No function here waits without an end.
 """
 
 import errno
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def locked(path: str | os.PathLike[str], *, patience: float) -> Iterator[int]:
-    """A file, made if absent, locked against every other process and thread; gives its descriptor.
+    """A file, made if absent, locked against every other process and thread; yields its descriptor.
 
     Args:
         path: The file.
@@ -36,7 +36,7 @@ def locked(path: str | os.PathLike[str], *, patience: float) -> Iterator[int]:
 
 
 def open_locked(path: str | os.PathLike[str], flags: int) -> int | None:
-    """Open a file and lock it; its descriptor, or None if another has it locked.
+    """Open a file and lock it; its descriptor, or None if another process has locked it.
 
     Raises:
         OSError: If it cannot be opened, or its file system has no locks.
@@ -60,7 +60,7 @@ def unlock(descriptor: int) -> None:
 
 
 def is_at(descriptor: int, path: str | os.PathLike[str]) -> bool:
-    """Whether the open file is still the one of that name."""
+    """Whether the path still names the open file."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))  # noqa: PTH116 - the pair of fstat
     except FileNotFoundError:

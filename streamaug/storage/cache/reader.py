@@ -1,7 +1,7 @@
-"""Reading remote ranges through the block cache: blocks on the disk from there, the rest in as few requests as may be.
+"""Reads remote ranges through the block cache: cached blocks from the disk, the rest in as few requests as possible.
 
-In: one version of an object and a range. Out: the bytes. A block is fetched once, whichever thread or process of the
-node asks for it first; the others wait for it. Where no block can be kept, just the bytes asked for are fetched.
+In: one version of an object and a range. Out: the bytes. The first thread or process of the node that asks for a block
+fetches it; the others wait for it. Where no block can be written, it fetches only the bytes asked for.
 """
 
 import threading
@@ -17,21 +17,21 @@ from streamaug.storage.cancellation import cancellation
 from streamaug.storage.counting import counting
 from streamaug.storage.options import CACHE_BLOCK
 
-#: How often a block that another process is fetching is looked for.
+#: Seconds between looks for a block that another process is fetching.
 _POLL_SECONDS = 0.005
-#: How often a process shows that its fetching goes on.
+#: Seconds between signs that this process's fetching goes on.
 _TOUCH_SECONDS = 1.0
 
 
 class Source(NamedTuple):
-    """One version of an object, and how to get its bytes.
+    """A version of an object, and the functions that fetch its bytes.
 
     Attributes:
         name: Its name in messages.
         key: Its name in the cache.
         size: Bytes.
-        fetch: Bytes [start, stop) from the store, exactly; its third argument is called whenever some have come.
-        stream: All bytes in order, for a server that sends whole objects only; else None.
+        fetch: Returns exactly bytes [start, stop) from the store; calls its third argument whenever bytes have come.
+        stream: Returns all bytes in order, for a server that sends whole objects only; else None.
     """
 
     name: str
@@ -55,16 +55,17 @@ class _Wanted:
             self.bytes[first - self.start : last - self.start] = data[first - begin : last - begin]
 
     def clipped(self, block: int) -> tuple[int, int]:
-        """First and one past the last byte that is wanted of a block."""
+        """The first wanted byte of a block, and one past the last."""
         return max(self.start, block * CACHE_BLOCK), min(self.stop, (block + 1) * CACHE_BLOCK)
 
 
 class CachedReader:
-    """Ranges of objects by way of a cache.
+    """Reads ranges of objects through a cache.
 
     Args:
         cache: The blocks on disk.
-        patience: Seconds without progress of a block that another process is fetching, before it is fetched here too.
+        patience: Seconds without progress of a block that another process is fetching, before this process fetches it
+            too.
     """
 
     def __init__(self, cache: BlockCache, patience: float) -> None:
@@ -77,7 +78,7 @@ class CachedReader:
         """Bytes [start, stop) of the object, all inside it.
 
         Raises:
-            StorageError: What `fetch` or `stream` raise; or the read was given up meanwhile.
+            StorageError: As `fetch` and `stream` do; or if the read was given up meanwhile.
         """
         self.cache.give_way()
         wanted = _Wanted(source, start, stop)
@@ -98,7 +99,7 @@ class CachedReader:
         return wanted.bytes
 
     def _absent(self, wanted: _Wanted, blocks: "Sequence[int] | dict[int, threading.Event]") -> list[int]:
-        """Those of the blocks that are not on the disk; the others are copied."""
+        """The blocks that are not on the disk; copies the others."""
         return [block for block in blocks if not self._from_disk(wanted, block)]
 
     def _from_disk(self, wanted: _Wanted, block: int) -> bool:
@@ -134,7 +135,7 @@ class CachedReader:
                 _raise_if_cancelled(source)
 
     def _fetch_claimed(self, wanted: _Wanted, claims: dict[int, Claim]) -> None:
-        """Fetch whole blocks, copy what of them is wanted, and keep them."""
+        """Fetch whole blocks, copy the wanted parts, and keep the blocks."""
         source = wanted.source
         for first, last in _contiguous(self._absent(wanted, list(claims))):
             begin, end = first * CACHE_BLOCK, min((last + 1) * CACHE_BLOCK, source.size)
@@ -150,7 +151,7 @@ class CachedReader:
             wanted.put(wanted.source.fetch(begin, end, lambda: None), begin)
 
     def _fill_by_stream(self, wanted: _Wanted, blocks: list[int], stream: Callable[[], Iterator[memoryview]]) -> None:
-        """Have the whole object pass by once, a block of it in memory at a time; others wait and find it kept."""
+        """Read the whole object once, one block in memory at a time; others wait, and read it from the disk."""
         source = wanted.source
         name, waiting = f"{source.key}-whole", _Waiting(self.cache, self._patience)
         while (claim := self.cache.claim(name)) is None and waiting.is_worth_it(name):
@@ -174,7 +175,7 @@ class CachedReader:
                 self.cache.release(claim)
 
     def _claim_blocks(self, key: str, blocks: Sequence[int]) -> tuple[list[int], dict[int, threading.Event]]:
-        """The blocks that no thread is fetching, now ours; and those that another thread is."""
+        """The blocks that no thread is fetching, which are now claimed; and those that others fetch."""
         mine: list[int] = []
         others: dict[int, threading.Event] = {}
         with self._lock:
@@ -209,7 +210,7 @@ class _Touch:
 
 
 class _Waiting:
-    """How long another process' fetching is waited for: as long as it goes on, and `patience` seconds more."""
+    """The wait for another process' fetching: as long as it goes on, and `patience` seconds more."""
 
     def __init__(self, cache: BlockCache, patience: float) -> None:
         self._cache, self._patience = cache, patience
@@ -222,13 +223,13 @@ class _Waiting:
 
 
 def _raise_if_cancelled(source: Source) -> None:
-    """An error if this thread's reads are not wanted any more."""
+    """Raise an error if this thread must stop reading."""
     if cancellation.is_set():
         raise StorageError(f"{source.name}: reading was given up, since its reader was closed.")
 
 
 def _contiguous(blocks: Sequence[int]) -> list[tuple[int, int]]:
-    """First and last of each stretch of consecutive numbers."""
+    """The first and the last number of each stretch of consecutive numbers."""
     out: list[tuple[int, int]] = []
     for block in blocks:
         if out and out[-1][1] == block - 1:

@@ -1,9 +1,8 @@
-"""The bytes of the disk cache: how many are in use, and which blocks are deleted first.
+"""The bytes of the disk cache: counts those in use, and deletes the least recently used blocks.
 
-In: sizes of blocks that are about to be written. Out: whether there is room for them, in the cache's own limit and on
-its disk. The count is a number in the file `lock`, changed under its lock by all processes of a node. Bytes are counted
-before they are written and discounted after they are deleted, so the count is never too low; making room counts anew
-from the files.
+In: sizes of blocks to be written. Out: whether they have room, in the cache's own limit and on its disk. The count is a
+number in the file `lock`, changed under its lock by all processes of a node. Bytes are counted before they are written
+and discounted after they are deleted, so the count is never too low; making room counts anew from the files.
 """
 
 import os
@@ -20,9 +19,9 @@ _COUNT = struct.Struct("<Q")
 _LOCK_SECONDS = 20.0
 #: The share of the disk, and the bytes, that stay free unless the user sets a number; the smaller of the two counts.
 _FREE_SHARE, _FREE_BYTES = 0.1, 10 << 30
-#: More than all writers of a node have under way, as a rule: below it these are counted.
+#: Bytes that all writers of a node seldom have under way; with less free than this, the files under way are counted.
 _NEAR = 256 << 20
-#: Of the limit or the disk, what is freed beyond need, so that room is not made for each block.
+#: The share of the limit or the disk to free beyond need, so that room is not made for each block.
 _SPARE = 1 / 20
 #: File systems give files their bytes in pages of this size.
 _PAGE = 4096
@@ -32,7 +31,8 @@ class CacheSpace:
     """The count of a cache's folder.
 
     Args:
-        folder: The cache's own; `blocks/*/*` are finished, `writing/*` under way and locked by their writers.
+        folder: The cache's own folder; files in `blocks/*/*` are finished, those in `writing/*` under way and locked by
+            their writers.
         limit: Bytes of all files together, at every moment, each counted in whole pages.
         min_free: Bytes of the disk that are left free; None: 10% of it or 10 GiB, the smaller.
     """
@@ -45,7 +45,7 @@ class CacheSpace:
 
     @contextmanager
     def reserved(self, size: int) -> Iterator[bool]:
-        """Whether a file of that many bytes may be; if so it must have its size when this ends.
+        """Whether a file of `size` bytes has room; if so it must have its size when this context ends.
 
         Raises:
             OSError: If the folder cannot be written, or another process holds its lock for too long.
@@ -81,16 +81,16 @@ class CacheSpace:
                 count.value = self._make_room(0)
 
     def is_short(self, size: int = 0) -> bool:
-        """Whether the disk has less free than `size` and what is to be left, as one call of the system says.
+        """Whether the disk has less free than `size` and the bytes to leave free, by one system call.
 
         Raises:
-            OSError: If the folder is gone.
+            OSError: If the folder was deleted.
         """
         free, _, min_free = self._disk()
         return free < min_free + size
 
     def give_back(self, size: int) -> None:
-        """Delete the least recently used blocks, `size` bytes of them or more, though the counts allow them.
+        """Delete at least `size` bytes of the least recently used blocks, although the counts allow them.
 
         Raises:
             OSError: As `reserved` does.
@@ -125,7 +125,7 @@ class CacheSpace:
             yield count
 
     def _disk(self) -> tuple[int, int, int]:
-        """Bytes of the disk that are free, all its bytes, and those to be left free."""
+        """Bytes of the disk: those free, all, and those to leave free."""
         status = os.statvfs(self._folder)
         free, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
         if self._min_free is not None:
@@ -133,12 +133,12 @@ class CacheSpace:
         return free, total, min(int(total * _FREE_SHARE), _FREE_BYTES)
 
     def _excess(self, used: int, size: int, spare: float = 0.0) -> int:
-        """Bytes by which `size` more do not fit the limit or the disk; what is to be deleted for them, with spare room.
+        """Bytes to delete, with spare room, so that `size` more bytes fit the limit and the disk.
 
         Args:
             used: Bytes in use.
             size: Bytes more.
-            spare: Share of the limit, or of the disk, that is wanted beyond, where they do not fit.
+            spare: Share of the limit, or of the disk, to free beyond need, where they do not fit.
         """
         over_limit = used + size - self._limit
         free, total, min_free = self._disk()
@@ -151,8 +151,8 @@ class CacheSpace:
         )
 
     def _make_room(self, size: int, at_least: int = 0) -> int:
-        """Delete the least recently used blocks until `size` fits with some to spare; the bytes then in use."""
-        used = self._under_way()  # first: a block that is finished meanwhile is counted twice, and never missed
+        """Delete the least recently used blocks until `size` fits with spare room; returns the bytes then in use."""
+        used = self._under_way()  # first: a block that is finished meanwhile counts twice, and is not missed
         blocks = sorted(self._blocks())
         used += sum(_pages(size) for _, size, _ in blocks)
         goal = used - max(at_least, self._excess(used, size, _SPARE))
@@ -164,7 +164,7 @@ class CacheSpace:
         return used
 
     def _unwritten(self) -> int:
-        """Bytes that the files under way will take, and the disk still counts as free."""
+        """Bytes that the files under way will take, but that the disk still counts as free."""
         total = 0
         for entry in os.scandir(self._folder / "writing"):
             with suppress(OSError):
@@ -182,7 +182,7 @@ class CacheSpace:
                         yield status.st_mtime, status.st_size, Path(entry.path)
 
     def _under_way(self) -> int:
-        """Bytes of the files being written; those whose writer is gone are deleted."""
+        """Bytes of the files being written; deletes files whose writer has ended."""
         total = 0
         for entry in os.scandir(self._folder / "writing"):
             with suppress(OSError):

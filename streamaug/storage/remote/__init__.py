@@ -1,1 +1,1 @@
-"""Remote objects, from the top: objects (retried, in one version), stores (single requests), providers, failures."""
+"""Remote objects, from the top: objects (retries, versions), stores (single requests), providers, failures."""

@@ -1,8 +1,8 @@
 """AWS profile files, which obstore does not read: keys, region and endpoint of the profile in use.
 
 In: ~/.aws/config and ~/.aws/credentials, or the files that AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name, and
-AWS_PROFILE. Out: region, endpoint, and a provider of keys: those that stand there, or those that must be fetched (an
-assumed role, single sign-on, a process), which boto3 does. Nothing is shown or logged.
+AWS_PROFILE. Out: region, endpoint, and a provider of keys: keys in the files, or keys that boto3 fetches (of an assumed
+role, single sign-on, a process). It shows and logs nothing.
 """
 
 import configparser
@@ -16,9 +16,9 @@ from streamaug.storage.remote.failures import RequestError
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
-#: Where one of these is set, AWS's tools take the keys from there and not from a profile.
+#: Where one of these is set, AWS's tools take the keys from it and not from a profile.
 _BEFORE_PROFILES = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE")
-#: A profile with one of these has its keys fetched.
+#: A profile with one of these fetches its keys.
 _FETCHED = ("role_arn", "sso_session", "sso_start_url", "credential_process", "login_session")
 
 
@@ -26,9 +26,9 @@ class AwsProfile(NamedTuple):
     """The settings of a profile.
 
     Attributes:
-        region: Its region, "" if it names none.
-        endpoint: The URL of its S3 service, "" if it names none.
-        provider: What gives its keys; None where it has none or the environment has others.
+        region: Its region, "" if it has none.
+        endpoint: The URL of its S3 service, "" if it has none.
+        provider: Returns its keys; None where it has none or the environment has others.
     """
 
     region: str
@@ -40,10 +40,10 @@ def aws_profile(*, keys: bool) -> AwsProfile:
     """The profile in use: AWS_PROFILE's, or "default".
 
     Args:
-        keys: Look for its keys too; without, a profile that does not exist is no error.
+        keys: Whether to look for its keys too; if not, a profile that does not exist is no error.
 
     Raises:
-        RequestError: If AWS_PROFILE names one that no file has, or its keys need boto3, which is not installed.
+        RequestError: If no file has the profile that AWS_PROFILE names, or its keys need boto3, which is not installed.
     """
     config, credentials = _parsed("AWS_CONFIG_FILE", "config"), _parsed("AWS_SHARED_CREDENTIALS_FILE", "credentials")
     name = os.environ.get("AWS_PROFILE") or "default"
@@ -99,7 +99,7 @@ def _fetched(profile: str, how: str) -> "Callable[[], S3Credential]":
         from botocore.exceptions import BotoCoreError, ClientError
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError:
-        what = f"the AWS profile {profile!r} has its keys fetched ({how}), which needs boto3"
+        what = f"the AWS profile {profile!r} fetches its keys ({how}), which needs boto3"
         raise RequestError(f"{what}: pip install 'streamaug[aws]'") from None
     try:
         fetch = Boto3CredentialProvider(boto3.Session(profile_name=profile))
@@ -110,7 +110,7 @@ def _fetched(profile: str, how: str) -> "Callable[[], S3Credential]":
         try:
             return fetch()
         except (BotoCoreError, ClientError) as error:
-            # Whatever a process or a server said stays out of messages: it may hold a secret.
+            # The text of a process or a server stays out of messages: it may hold a secret.
             raise RuntimeError(f"the AWS profile {profile!r} ({how}) gave {type(error).__name__}") from None
 
     return keys

@@ -1,4 +1,4 @@
-"""Azure Blob Storage: az:// and abfs(s):// URLs, and of the environment what Azure's command line reads.
+"""Azure Blob Storage: az:// and abfs(s):// URLs, and the variables and the login of Azure's command line.
 
 obstore reads Azure's keys, SAS tokens, client secrets, workload and managed identities by itself.
 """
@@ -25,7 +25,7 @@ _VARIABLES = {
     "sas_token": ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"),
     "endpoint": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "AZURE_STORAGE_BLOB_ENDPOINT"),
 }
-#: Variables that name an identity; where one is set, the command line's login is not asked.
+#: Variables that name an identity; where one is set, the command line's login is not used.
 _IDENTITIES = (
     "AZURE_CLIENT_SECRET",
     "AZURE_STORAGE_CLIENT_SECRET",
@@ -44,7 +44,7 @@ _CONNECTION = {
 
 
 class Azure(Provider):
-    """A container, reached by the variables first, then the connection string, then the login of `az`."""
+    """A container; settings come from the variables first, then the connection string, then the login of `az`."""
 
     def open(self, base: str, options: StorageOptions, arguments: dict[str, Any]) -> "ObjectStore":
         """A client of one container."""

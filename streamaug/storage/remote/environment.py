@@ -1,4 +1,4 @@
-"""Variables of the environment, as they can be sent: stripped, or refused by their names.
+"""Variables of the environment, stripped of blanks; a value that cannot be sent is refused by its name.
 
 A value from a file or a secret store often ends in a line break, and an endpoint often lacks its scheme. obstore would
 panic on either. No value of a key or token is ever part of a message.
@@ -35,7 +35,7 @@ def checked_endpoint(value: str, name: str) -> str:
 
     Args:
         value: The URL.
-        name: Where it stands, for the error.
+        name: Its variable or option, for the error.
 
     Raises:
         RequestError: If it is no http(s) URL.
@@ -54,7 +54,7 @@ def checked_endpoint(value: str, name: str) -> str:
 
 
 def stripped(settings: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """Obstore's settings whose variables have blanks around their values, with the values as they are meant.
+    """Obstore's settings whose variables have blanks around their values, with the stripped values.
 
     Args:
         settings: The variables that obstore reads for each setting, in the order in which they count.

@@ -1,4 +1,4 @@
-"""Why an attempt at an object store failed, as a small tree: whether another try can help, and what a person can do.
+"""The failures of an attempt at an object store, as a small tree: whether another try can help, and the advice.
 
     RemoteError                 tried again until the deadline
     ├── RequestError            the request or the set-up is wrong: certain
@@ -7,7 +7,7 @@
     │   └── ExpiredError        the signature or the credentials ran out: certain
     ├── BeyondEndError          the range begins behind the object's end: certain
     ├── UnknownHostError        no address for the host's name: certain, unless the host has answered before
-    ├── UnreachableError        nobody listens, or no way leads there: given up soon, unless it has answered before
+    ├── UnreachableError        no server listens, or no route leads there: given up soon, unless it has answered before
     ├── NoCredentialsError      the environment has no keys: given up soon, unless the store has answered before
     ├── PageError               a web page came in place of the object: given up after a few times in a row
     └── WrongAnswerError        no answer to a range request as HTTP has them: the same
@@ -24,16 +24,16 @@ class RemoteError(Exception):
     """An attempt failed.
 
     Args:
-        reason: What happened, without any secret.
+        reason: The cause, without any secret.
         fix: The advice to the user; None: the class's own advice.
-        final: Trying again cannot help; None: as for the class.
-        tries: How often it may come in a row; None: as for the class.
+        final: Whether trying again cannot help; None: as for the class.
+        tries: The number of times that it may come in a row; None: as for the class.
 
     Attributes:
         fix: The advice to the user.
-        final: Trying again cannot help.
+        final: Whether trying again cannot help.
         patience: Seconds after which trying again is given up where the store has not answered yet, the deadline apart.
-        tries: How often it may come in a row.
+        tries: The number of times that it may come in a row.
     """
 
     fix: str = "Check the server, or raise StorageOptions.deadline."
@@ -68,7 +68,7 @@ class MissingError(RemoteError):
 
 
 class ForbiddenError(RemoteError):
-    """The credentials do not allow it; S3 answers so for missing objects too where listing is not allowed."""
+    """The credentials do not allow it; S3 also gives this answer for missing objects where listing is not allowed."""
 
     final = True
     fix = "Check the credentials in the environment, or pass StorageOptions(anonymous=True)."
@@ -81,7 +81,7 @@ class ExpiredError(ForbiddenError):
 
 
 class BeyondEndError(RemoteError):
-    """The range begins where the object has ended."""
+    """The range begins behind the object's end."""
 
     final = True
 
@@ -94,7 +94,7 @@ class UnknownHostError(RemoteError):
 
 
 class UnreachableError(RemoteError):
-    """Nobody listens at the host's port, no way leads there, or its address cannot be looked up at present."""
+    """No server listens at the host's port, no route leads there, or its address cannot be looked up at present."""
 
     fix = "Check that the server runs, and the port of the URL or of StorageOptions.endpoint."
     patience = 20.0
@@ -104,18 +104,18 @@ class NoCredentialsError(RemoteError):
     """The environment names no credentials, and the machine's own metadata service gives none."""
 
     fix = "Set the provider's environment variables or profile, or pass StorageOptions(anonymous=True)."
-    patience = 20.0  # enough for a service that a whole node asks at once; a laptop that has none need not wait longer
+    patience = 20.0  # enough for a service that a whole node asks at once; a laptop without it need not wait longer
 
 
 class PageError(RemoteError):
-    """A web page was sent in place of the object: a sign-in, a proxy's message, a "not found" with status 200."""
+    """The server sent a web page instead of the object: a sign-in, a proxy's message, a "not found" with status 200."""
 
     fix = "Open the URL in a browser to read the page; sign in, or name the server that has the files."
     tries = 8  # some 10 s: pages of overloaded proxies come now and then
 
 
 class WrongAnswerError(RemoteError):
-    """The server answers otherwise than HTTP has it; a proxy's slip may pass, a server's habit does not."""
+    """The server's answer breaks the rules of HTTP; a proxy's error may pass, a server's fault does not."""
 
     fix = "Serve the shards by a server that answers byte ranges with Content-Length and Content-Range, uncompressed."
     tries = 3

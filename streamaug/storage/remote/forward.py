@@ -1,4 +1,4 @@
-"""An object that passes by as a whole, for servers that send no ranges: begun again where it breaks off."""
+"""An object that is read as a whole, for servers that send no ranges; where it breaks off, it is asked for again."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,8 +9,8 @@ class ForwardStream:
     """The bytes of an object from an offset on, in order.
 
     Args:
-        begin: Asks for the whole object, and gives its pieces in order.
-        start: The first byte that is wanted.
+        begin: Asks for the whole object, and yields its pieces in order.
+        start: The first wanted byte.
     """
 
     def __init__(self, begin: Callable[[], Iterator[memoryview]], start: int) -> None:
@@ -20,7 +20,7 @@ class ForwardStream:
         self._passed = 0
 
     def attempt(self) -> memoryview | None:
-        """The next bytes, or None at the end; what was given before is passed over after a failure.
+        """The next bytes, or None at the end; after a failure it skips the bytes that it gave before.
 
         Raises:
             RemoteError: If the object breaks off; the next attempt asks for it again.

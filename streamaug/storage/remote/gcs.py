@@ -1,4 +1,4 @@
-"""Google Cloud Storage: gs:// URLs, and of the environment the emulator, which obstore does not read by itself.
+"""Google Cloud Storage: gs:// URLs, and the emulator's variable, which obstore does not read by itself.
 
 obstore reads Google's application default credentials.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class GoogleCloud(Provider):
-    """A bucket; STORAGE_EMULATOR_HOST, as Google's libraries read it, is sent unsigned requests."""
+    """A bucket; STORAGE_EMULATOR_HOST gets unsigned requests, as from Google's libraries."""
 
     def open(self, base: str, options: StorageOptions, arguments: dict[str, Any]) -> "ObjectStore":
         """A client of one bucket."""

@@ -1,9 +1,9 @@
-"""One call of obstore, guarded: whatever leaves it is a result or a `RemoteError` in words free of secrets.
+"""A guarded call of obstore: it returns a result, or raises a `RemoteError` without secrets.
 
-obstore tells most of what happened only in the text of its errors, which is a sentence and then, behind "Debug
-source:", a dump of the causes. Here is all that we know of these texts. Nothing is chained, since they hold bodies,
-signed queries and what a credential helper printed. A panic of its Rust code, a BaseException whose module cannot be
-imported, is known by its name.
+obstore tells most causes only in the text of its errors, which is a sentence and then, behind "Debug source:", a dump
+of the causes. This module has all rules for these texts. Errors are not chained, since they hold bodies, signed queries
+and the output of credential helpers. A panic of its Rust code, a BaseException whose module cannot be imported, is
+recognised by its name.
 """
 
 import re
@@ -40,9 +40,9 @@ T = TypeVar("T")
 _FINAL = (InvalidPathError, UnknownConfigurationKeyError, PreconditionError)
 #: Client errors that may pass: Request Timeout, Conflict, Too Early, Too Many Requests; others: the request is wrong.
 _PASSING = (408, 409, 425, 429)
-#: Where the clouds serve the credentials of an instance, a container or a pod.
+#: Addresses at which the clouds serve the credentials of an instance, a container or a pod.
 _METADATA = re.compile(r"//169\.254\.|/latest/(api/token|meta-data)|/computeMetadata/|/metadata/identity/")
-#: Codes and sentences of S3, Google, Azure and CloudFront for what was valid until lately.
+#: Codes and sentences of S3, Google, Azure and CloudFront for expired signatures and credentials.
 _EXPIRED = re.compile(
     r"<Code>(ExpiredToken|RequestExpired|TokenRefreshRequired)</Code>|Request has expired|has expired"
     r"|not valid in the specified time frame|Access denied: signature expired",
@@ -62,8 +62,8 @@ _WRONG_ANSWERS = (
 _CAUSES: tuple[tuple[str, str, type[RemoteError]], ...] = (
     (r"Temporary failure in name", "the host's address cannot be looked up at present (DNS)", UnreachableError),
     (r'"dns error"', "the host has no address (DNS lookup failed)", UnknownHostError),
-    (r"kind: ConnectionRefused", "the connection was refused: nobody listens at that port", UnreachableError),
-    (r"kind: (Host|Network)Unreachable", "no way leads to the host (connect failed)", UnreachableError),
+    (r"kind: ConnectionRefused", "the connection was refused: no server listens at that port", UnreachableError),
+    (r"kind: (Host|Network)Unreachable", "no route to the host (connect failed)", UnreachableError),
     (r"InvalidContentType", "the server does not speak TLS at that port (http:// is meant)", RequestError),
     (r"InvalidCertificate\(\s*(\w+)", "the server's certificate is not accepted", RequestError),
     (r"TooManyRedirects", "the server redirects in a circle", RequestError),
@@ -81,8 +81,8 @@ def attempt(call: Callable[[], T], *, setup: bool = False) -> T:
     """Run one call.
 
     Args:
-        call: What to do.
-        setup: It only makes a store, so that whatever fails is the user's to mend.
+        call: The call.
+        setup: Whether it only makes a store, so that a failure is the user's to mend.
 
     Raises:
         RemoteError: If it failed.
@@ -100,12 +100,13 @@ def attempt(call: Callable[[], T], *, setup: bool = False) -> T:
         if setup or isinstance(error, _FINAL) or "Could not parse path" in str(error):
             failure = RequestError(reason_of(error))
         else:
-            failure = _of_status(str(error)) or _of_answer(str(error)) or _of_cause(str(error))
+            text = str(error)
+            failure = _of_status(text) or _of_list(text) or _of_answer(text) or _of_cause(text)
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
         failure = RequestError(
-            f"the URL or the environment holds what obstore cannot send ({reason_of(error)})",
+            f"the URL or the environment has a value that obstore cannot send ({reason_of(error)})",
             fix="Look for blanks, line breaks and a missing http:// in URL, endpoint and the provider's variables.",
         )
     raise failure
@@ -117,7 +118,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _of_status(text: str) -> RemoteError | None:
-    """The failure that a message's address and status tell; None where they tell nothing more than its class."""
+    """The failure by a message's address and status; None where these add nothing to its class."""
     head = text.partition("Debug source:")[0]
     found = re.search(r"status code: (\d+)", head)
     status = int(found[1]) if found else 0
@@ -139,8 +140,19 @@ def _of_status(text: str) -> RemoteError | None:
     return None
 
 
+def _of_list(text: str) -> RemoteError | None:
+    """The failure of a request for names, for which obstore has no classes, or None."""
+    head = text.partition("Debug source:")[0]
+    found = re.search(r"list request.*status code: (40[134])\b", head, re.DOTALL)
+    if found is None:
+        return None
+    if found[1] == "404":
+        return RequestError("there is no such bucket or container", fix="Check the URL.")
+    return ForbiddenError(_cleaned(text))
+
+
 def _of_answer(text: str) -> RemoteError | None:
-    """The failure that a malformed answer means, or None."""
+    """The failure of a malformed answer, or None."""
     head = text.partition("Debug source:")[0]
     if match := _RANGE.search(head):
         asked_start, asked_stop, start, stop = map(int, match.groups())
@@ -153,7 +165,7 @@ def _of_answer(text: str) -> RemoteError | None:
 
 
 def _of_cause(text: str) -> RemoteError:
-    """The failure that the dump of causes tells, in our words; else in obstore's."""
+    """The failure by the dump of causes, in our words; else in obstore's."""
     head, _, dump = text.partition("Debug source:")
     dump = re.sub(r"\s+", " ", dump)
     for pattern, meaning, kind in _CAUSES:

@@ -1,8 +1,8 @@
 """Hugging Face's repositories: hf://datasets/ORGANISATION/NAME[@REVISION]/path, as `huggingface_hub` writes them.
 
-Without a revision it is "main"; without "datasets/" or "spaces/" it is a model. HF_ENDPOINT names another server, as
-for Hugging Face's own tools, and HF_TOKEN, or the login of `hf auth login`, opens private repositories. The token goes
-to that server only: it redirects to storage elsewhere, by signed addresses.
+Without a revision it is "main"; without "datasets/" or "spaces/" it is a model. As for Hugging Face's own tools,
+HF_ENDPOINT names another server, and HF_TOKEN, or the login of `hf auth login`, opens private repositories. The token
+goes to that server only, which redirects to storage elsewhere by signed addresses.
 """
 
 import re
@@ -27,7 +27,9 @@ _REPOSITORY = re.compile(
 
 
 class HuggingFace(Provider):
-    """A repository at one revision; the files in it are named as they are, not percent-encoded."""
+    """A repository at a revision; names of its files are not percent-encoded."""
+
+    can_list = False  # the addresses at which files are resolved have no list
 
     def split(self, scheme: str, rest: str) -> tuple[str, str]:
         """The base is the repository with its revision."""
@@ -41,7 +43,7 @@ class HuggingFace(Provider):
         return f"{scheme}://{match['kind']}{match['name']}@{revision}", match["path"] or ""
 
     def open(self, base: str, options: StorageOptions, arguments: dict[str, Any]) -> "ObjectStore":
-        """A client of one repository, by the addresses at which its files are resolved."""
+        """A client of one repository, by the addresses of its files."""
         endpoint = (options.endpoint or first_endpoint("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
         repository, _, revision = base.partition("://")[2].partition("@")
         allow_plain_http(arguments, endpoint)

@@ -1,11 +1,12 @@
-"""`Link`: how many ranges are worth asking for at once, and how many bytes in one request, as the link's speed has it.
+"""`Link`: the number of ranges to ask for at once, and the bytes of a request, by the link's speed.
 
-In: when answers begin and end, and the bytes between. Out: whose turn it is, and a number of bytes. It sends nothing.
+In: the moments at which answers begin and end, and their bytes. Out: the turn of a waiting range, and a number of
+bytes. It sends nothing.
 
-A process begins with a few ranges at once. Each answer that comes fast allows one more. Where answers are slow, twice
-as many are tried for some seconds, and kept if all of them together brought a quarter more: a limit for each connection
-is overcome so, and a narrow line is not shared by more ranges than it can serve soon. A request asks for no more than
-ten seconds' bytes, nor for much more than the server's answers hold where these are limited.
+A process begins with a few ranges at once. Each fast answer allows one more. Where answers are slow, it tries twice as
+many for some seconds, and keeps that number if all ranges together brought a quarter more. So a server that limits each
+connection is asked over more connections, and a narrow link is not shared by more ranges than it can serve soon. A
+request asks for no more than ten seconds' bytes, nor for much more than the server sends in an answer.
 """
 
 import threading
@@ -18,22 +19,22 @@ from streamaug.storage.cancellation import cancellation
 
 #: Ranges at once to begin with, and at least.
 FEW = 4
-#: Bytes a second of one answer that count as fast, and as so slow that fewer at once may serve each sooner.
+#: Bytes a second of an answer that count as fast; and as so slow that fewer ranges at once may each end sooner.
 FAST, SLOW = 1_000_000, 100_000
 #: Seconds over which all answers together are measured, and between two trials.
 WINDOW, TRIAL_EVERY = 5.0, 60.0
-#: What twice as many ranges must bring to be kept.
+#: The gain that twice as many ranges must bring to be kept.
 GAIN = 1.25
 #: Seconds that the body of one answer may take, and the bytes that are always asked for.
 ANSWER_SECONDS, LEAST_BYTES = 10.0, 256 << 10
-#: How often a waiting range looks whether it is still wanted.
+#: Seconds between a waiting range's checks whether it is still wanted.
 _LOOK_SECONDS = 0.2
-#: Requests of the size that an answer holds, until the reader tries twice that size again.
+#: Requests of the size of the server's answers, until the reader tries twice that size again.
 _HELD = 8
 
 
 class Transfer:
-    """One answer under way: its bytes, from the first piece on, since the wait before says nothing of the link."""
+    """An answer under way: its bytes, from the first piece on, since the wait before does not measure the link."""
 
     def __init__(self, link: "Link") -> None:
         self._link = link
@@ -53,7 +54,7 @@ class Transfer:
 
     @property
     def rate(self) -> float | None:
-        """Bytes a second; infinite where all of it came at once, None where nothing came."""
+        """Bytes a second; infinite where the whole answer came at once, None where no byte came."""
         if self._bytes < 0:
             return None
         seconds = self._last - self._began
@@ -83,11 +84,11 @@ class Link:
         self._held = 0  # bytes that the server's answers hold at most; 0: no limit was seen
         self._full = 0
         self._active = 0
-        # The window over which all answers are measured together.
+        # The window over which all answers together are measured.
         self._since = self._changed = clock()
         self._bytes = 0
         self._busy = 0.0  # seconds of all answers added up
-        # A trial: what the limit was before, and the bytes a second it gave.
+        # A trial: the limit before it, and the bytes a second at that limit.
         self._before: tuple[int, float] | None = None
         self._next_trial = clock()
 
@@ -109,7 +110,7 @@ class Link:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until one range more may be read, first come, first served; ends early where the thread must stop."""
+        """Wait until one more range may be read, in the order of asking; ends early where the thread must stop."""
         ticket = object()
         with self._lock:
             self._queue.append(ticket)
@@ -138,7 +139,7 @@ class Link:
                 self._finish(transfer.rate)
 
     def note(self, count: int) -> None:
-        """Bytes have come."""
+        """Note that bytes have come."""
         with self._lock:
             self._bytes += count
             self._measure()
@@ -149,7 +150,7 @@ class Link:
             self._active += change
 
     def _finish(self, rate: float) -> None:
-        """An answer has ended: a fast one allows one more at once."""
+        """Note that an answer has ended: a fast answer allows one more range at once."""
         with self._lock:
             if rate == float("inf"):
                 fast = self._rate > FAST
@@ -166,7 +167,7 @@ class Link:
         self._changed = now
 
     def _measure(self) -> None:
-        """Judge the window that has ended, if as many answers were under way in it as may be."""
+        """Judge the window that has ended, if the limit of answers was under way in it."""
         now = self.clock()
         seconds = now - self._since
         if seconds < WINDOW:

@@ -1,7 +1,7 @@
-"""`RemoteObjects`: an object of any store as it is read from the network, retried, checked, and in one version.
+"""`RemoteObjects`: reads an object of any store from the network, with retries and checks, in one version.
 
 In: locations and ranges. Out: the bytes, each answer checked for its length and its version. Where a server ignores
-ranges, the whole object passes by instead. It knows nothing of local files and of the disk cache.
+ranges, it reads the whole object instead. It does not handle local files and the disk cache.
 """
 
 import gzip
@@ -33,10 +33,10 @@ _NO_RANGES = (
     "ignores byte ranges and sends whole objects instead: slow, since every range costs a whole shard. "
     "Serve the shards from a server that supports range requests"
 )
-#: Pages in a row in place of a file that need not be there; some servers have one for whatever is missing.
+#: Pages in a row in place of an optional file; some servers answer with a page for every missing file.
 _PAGES_FOR_NOTHING = 3
-#: How often in a row a whole object in place of a range is taken for a slip: of a server that was asked for no range
-#: yet, and of one that has answered with ranges.
+#: Whole objects in a row, in place of a range, that are taken for an error that may pass: of a server that was asked
+#: for no range yet, and of a server that has answered with ranges.
 _SLIPS_AT_FIRST, _SLIPS_OF_RANGES = 1, 2
 #: Seconds for which failures of the same server lead to a single warning.
 _SAY_EVERY = 60.0
@@ -48,11 +48,11 @@ class RemoteObjects:
     """The objects of one process, by location; used by any number of threads.
 
     Args:
-        options: How to reach object storage.
-        versions: The versions seen so far.
+        options: The options of object storage.
+        versions: The versions read so far.
 
     Attributes:
-        link: The measurements of the way to them.
+        link: The measurements of the link to the stores.
     """
 
     def __init__(self, options: StorageOptions, versions: Versions) -> None:
@@ -67,7 +67,7 @@ class RemoteObjects:
         self._said: dict[str, float] = {}
 
     def identity(self, location: Location) -> Identity:
-        """The version of an object; one that was seen already is not asked for again.
+        """The version of an object; a version that was read already is not asked for again.
 
         Raises:
             StorageError: If it does not exist, cannot be reached within the deadline, or changed.
@@ -94,13 +94,13 @@ class RemoteObjects:
             location: The object.
             start: The first byte.
             stop: One past the last byte.
-            refuse_whole: Where the server sends the whole object instead, do not take the range out of it.
-            in_turn: Wait until the link is worth one range more.
+            refuse_whole: Whether to raise WholeSentError where the server sends the whole object instead.
+            in_turn: Whether to wait until the link allows one more range.
             progress: Called whenever bytes have come.
 
         Raises:
             StorageError: If there is no progress within the deadline, or the object changed.
-            WholeSentError: If the server sends the whole object, and that was refused.
+            WholeSentError: If the server sends the whole object, and `refuse_whole` is set.
         """
         check = partial(self._versions.check, location)
         reading = RangeRead(
@@ -131,10 +131,10 @@ class RemoteObjects:
             return self._retried(location, attempt, done=lambda: reading.done)
 
     def read_whole(self, location: Location) -> bytes:
-        """All bytes of a small object that need not be there, of whatever version.
+        """All bytes of a small optional object, of any version.
 
         Raises:
-            StorageError: If it cannot be had within the deadline.
+            StorageError: If it cannot be read within the deadline.
         """
 
         def attempt() -> bytes:
@@ -148,7 +148,7 @@ class RemoteObjects:
         return self._retried(location, attempt)
 
     def read_head(self, location: Location, size: int) -> bytes:
-        """The first bytes of a small object that need not be there, of whatever version.
+        """The first bytes of a small optional object, of any version.
 
         Raises:
             StorageError: If they cannot be had within the deadline.
@@ -201,19 +201,35 @@ class RemoteObjects:
         """
         self._retried(location, lambda: self._stores.put(location, data))
 
+    def list_folder(self, location: Location, folder: str) -> tuple[list[str], list[str]]:
+        """The objects and the folders in a folder of the store that holds an object; see `RemoteStores.list_folder`.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline.
+        """
+        return self._retried(location, lambda: self._stores.list_folder(location, folder))
+
+    def list_below(self, location: Location, folder: str) -> list[str]:
+        """All objects below a folder of the store that holds an object; see `RemoteStores.list_below`.
+
+        Raises:
+            StorageError: If they cannot be had within the deadline.
+        """
+        return self._retried(location, lambda: self._stores.list_below(location, folder))
+
     def sends_whole(self, location: Location) -> bool:
         """Whether the server answered the last range of the object with all of it."""
         return location.url in self._send_whole
 
     def warn_without_version(self, location: Location) -> None:
-        """Say, once for each server, that its objects cannot be kept."""
+        """Warn, once for each server, that its objects cannot be kept in the cache."""
         self._warn_once(location, "sends neither etag nor time of change, so nothing of it can be kept in the cache")
 
     def _ask(self, location: Location) -> Identity:
         """An object's identity by HEAD, or by a GET of one byte where HEAD is not allowed or tells nothing."""
         try:
             answer = self._stores.head(location)
-            # Some servers say 0 for what they make as it is sent; a page's size is not the object's.
+            # Some servers say 0 for objects that they generate while sending; a page's size is not the object's.
             if answer.identity.size > 0 and answer.content_type not in HTML:
                 return answer.identity
         except RemoteError as error:
@@ -240,13 +256,13 @@ class RemoteObjects:
             self._send_whole.discard(location.url)
 
     def _warn_once(self, location: Location, what: str) -> None:
-        """Warn of a server, once for each thing to say of it."""
+        """Warn of a server, once for each kind of warning."""
         if (location.server, what) not in self._warned:
             self._warned.add((location.server, what))
             warnings.warn(f"{location.shown}: the server {what}.", UserWarning, stacklevel=2)
 
     def _say(self, location: Location, failure: RemoteError, seconds: float) -> None:
-        """Say why this takes long: one line for each server a minute, however many threads try."""
+        """Log why reading takes long: one line for each server a minute, however many threads try."""
         now = time.monotonic()
         if now - self._said.get(location.server, -_SAY_EVERY) >= _SAY_EVERY:
             self._said[location.server] = now
@@ -266,7 +282,7 @@ class RemoteObjects:
 
 
 def _decompressed(data: bytes) -> bytes:
-    """A small file that its store keeps compressed, and says so."""
+    """A small file, decompressed if its store says that it is compressed."""
     if not data.startswith(b"\x1f\x8b"):
         return data  # it only says so
     try:

@@ -1,7 +1,7 @@
 """Web pages and messages that come in place of objects: a sign-in, a proxy's message, a "not found" with status 200.
 
-In: an answer with a whole object. Out: the same, or an error that shows the page's title or the message's type. Of what
-they say no more is shown, since it may hold a secret.
+In: an answer with a whole object. Out: the same, or an error with the page's title or the message's type, and no more
+of the text, since it may hold a secret.
 """
 
 import re
@@ -17,25 +17,25 @@ _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 
 #: Types of messages, besides text/*.
 _MESSAGES = ("application/json", "application/problem+json", "application/xml")
-#: Names that texts may have; all others are shards'.
+#: Suffixes of text files; all other names are shards'.
 _TEXTS = frozenset({"json", "jsonl", "csv", "tsv", "txt", "idx", "crc32c", "xml", "html", "md", "yaml", "yml"})
 
 
 def is_page(data: bytes) -> bool:
-    """Whether bytes begin as a page does, and as no shard, index or manifest does."""
+    """Whether bytes begin like a page, which no shard, index or manifest does."""
     return data[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
 def refuse_page(answer: Answer, *, tries: float | None = None) -> Answer:
-    """The answer, if it is no page; its first piece is waited for.
+    """The answer, if it is no page; waits for its first piece.
 
     Args:
-        answer: The answer of a server that was asked for a whole object.
-        tries: How often a page may come in a row; None: as `PageError` has it.
+        answer: The answer to a request for a whole object.
+        tries: Pages that may come in a row; None: as for `PageError`.
 
     Raises:
         PageError: If it is a page.
-        RemoteError: If nothing could be read.
+        RemoteError: If no byte could be read.
     """
     first = next(answer.pieces, None)
     if first is None:
@@ -48,11 +48,11 @@ def refuse_page(answer: Answer, *, tries: float | None = None) -> Answer:
 
 
 def refuse_message(location: Location, answer: Answer) -> Answer:
-    """The answer to a request for a shard, if it is no page and no other text; its first piece is waited for.
+    """The answer to a request for a shard, if it is no page and no other text; waits for its first piece.
 
     Raises:
-        PageError: If it is one.
-        RemoteError: If nothing could be read.
+        PageError: If it is a page or another text.
+        RemoteError: If no byte could be read.
     """
     answer = refuse_page(answer)
     is_text = answer.content_type.startswith("text/") or answer.content_type in _MESSAGES

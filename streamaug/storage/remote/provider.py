@@ -1,7 +1,8 @@
-"""`Provider`: what distinguishes one kind of object store from another, in one file each.
+"""`Provider`: the contract of a kind of object store; each kind has a file.
 
 In: a URL behind its scheme, the base of a `Location`, the options. Out: base and path of the object, obstore's client
-for it, and its failures in words that fit. Nothing is kept, shown or logged. `providers.PROVIDERS` lists all of them.
+for it, and its failures with fitting advice. It keeps, shows and logs nothing. `providers.PROVIDERS` lists all
+providers.
 """
 
 from abc import ABC, abstractmethod
@@ -13,18 +14,20 @@ from streamaug.storage.remote.failures import RemoteError, RequestError
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-#: Letters that no bucket's name has, and that obstore cannot send.
+#: Characters that no bucket's name has, and that obstore cannot send.
 _NOT_IN_NAMES = frozenset(' \t\r\n\x00"<>\\^`{|}%?#')
 
 
 class Provider(ABC):
-    """How the objects behind a URL scheme are named and reached."""
+    """Names and opens the objects of a URL scheme."""
 
     #: Whether names in URLs are percent-encoded and may be followed by a query, as web addresses are.
     is_web: ClassVar[bool] = False
+    #: Whether the names of its objects can be asked for.
+    can_list: ClassVar[bool] = True
 
     def split(self, scheme: str, rest: str) -> tuple[str, str]:
-        """The base and the path of an object: what is opened as a store, and the object in it.
+        """The base and the path of an object: the store to open, and the object in it.
 
         Args:
             scheme: The URL's scheme, in small letters.
@@ -41,7 +44,7 @@ class Provider(ABC):
 
         Args:
             base: `Location.base`, as `split` gave it.
-            options: How to reach it.
+            options: The options of object storage.
             arguments: `client_options` and `retry_config` of obstore, to be completed and passed on.
 
         Raises:
@@ -49,11 +52,11 @@ class Provider(ABC):
         """
 
     def explained(self, base: str, failure: RemoteError) -> RemoteError:  # noqa: ARG002
-        """A failure of one of its objects, as the provider knows it better.
+        """A failure of one of its objects, with the provider's own explanation.
 
         Args:
             base: `Location.base` of the object.
-            failure: What obstore's error was taken for.
+            failure: The failure by obstore's error.
         """
         return failure
 
@@ -62,7 +65,7 @@ def split_host(scheme: str, rest: str) -> tuple[str, str]:
     """The base and the path of a URL whose first part is the host or bucket.
 
     Raises:
-        ValueError: If it names none.
+        ValueError: If it names no host or bucket.
     """
     host, _, path = rest.partition("/")
     if not host:

@@ -1,4 +1,4 @@
-"""The table of providers: a new kind of object store is a row here and a file beside this one."""
+"""The table of providers: a new kind of object store is a row here and a file in this folder."""
 
 from streamaug.storage.remote.azure import Azure
 from streamaug.storage.remote.gcs import GoogleCloud

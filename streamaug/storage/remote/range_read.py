@@ -1,7 +1,7 @@
-"""`RangeRead`: a byte range that is filled from the front, by as many requests as it takes.
+"""`RangeRead`: a byte range that is filled from the front, by as many requests as needed.
 
-In: a range. Out: its bytes. What has come is kept: after a failure the next request begins behind it. Where a server
-ignores ranges, the whole object passes by and the range is taken out of it.
+In: a range. Out: its bytes. It keeps the bytes that have come: after a failure the next request begins behind them.
+Where a server ignores ranges, it reads the whole object and takes the range out of it.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ from streamaug.storage.remote.stores import Answer, RemoteStores
 
 
 class WholeSentError(Exception):
-    """A range was answered with the whole object, and the caller takes that as a stream instead.
+    """The server answered a range with the whole object, which the caller takes as a stream instead.
 
     Attributes:
-        answer: The whole object, on its way.
+        answer: The whole object, under way.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -39,15 +39,15 @@ class RangeRead:
     """Bytes [start, stop) of an object, or as many of them as it holds.
 
     Args:
-        stores: What sends the requests.
-        link: What says how many bytes to ask for, and is told of those that come.
+        stores: Sends the requests.
+        link: Says how many bytes to ask for, and counts the bytes that come.
         location: The object.
         start: The first byte.
         stop: One past the last byte, beyond `start`.
-        check: Called with the identity that each answer has; raises where it is not the object's.
+        check: Called with the identity of each answer; raises where it is not the object's.
         progress: Called whenever bytes have come.
-        slips: How often the whole object may come in place of the range before the server is taken at its word: a page
-            or another slip may come so too.
+        slips: The number of whole objects in place of the range before the server counts as sending no ranges, since a
+            page or another passing error looks the same.
 
     Attributes:
         done: Bytes that have come.
@@ -69,21 +69,21 @@ class RangeRead:
         self._start, self._stop = start, stop
         self._check, self._progress = check, progress
         self._slips = slips
-        self._bytes: memoryview | None = None  # known in length from the first answer on
+        self._bytes: memoryview | None = None  # of known length from the first answer on
         self.done = 0
         self.sends_whole: bool | None = None
 
     def attempt(self, *, refuse_whole: bool = False) -> memoryview:
-        """Go on until all has come.
+        """Go on until all bytes have come.
 
         Args:
-            refuse_whole: Where the server sends the whole object, do not take the range out of it.
+            refuse_whole: Whether to raise WholeSentError where the server sends the whole object.
 
         Raises:
-            RemoteError: If a request failed; `done` says how far it came. `BeyondEndError` where the object ends before
-                the range, as the server says.
+            RemoteError: If a request failed; `done` has the bytes that came. `BeyondEndError` where the server says
+                that the object ends before the range.
             WholeSentError: If the server sends the whole object, and that was refused.
-            StorageError: If the object is another version, or the bytes are not wanted any more.
+            StorageError: If the object is another version, or the thread must stop.
         """
         while self._bytes is None or self.done < len(self._bytes):
             try:
@@ -105,7 +105,7 @@ class RangeRead:
         return min(end, self._start + self.done + self._link.next_request())
 
     def _ask(self, stop: int) -> None:
-        """One request, from where the last one ended to `stop`."""
+        """One request, from the end of the last request to `stop`."""
         before = self.done
         with self._link.transfer() as transfer:
             answer = self._stores.get(self._location, self._start + before, stop)
@@ -121,7 +121,7 @@ class RangeRead:
             raise RemoteError(f"the answer ended early, after {self.done - before} of {expected} bytes")
 
     def _pass_by(self, *, refuse: bool) -> None:
-        """One request for the whole object, of which the range is taken, or which is refused once it is no page."""
+        """One request for the whole object: takes the range out of it, or raises WholeSentError if it is no page."""
         at = 0
         with self._link.transfer() as transfer:
             answer = refuse_message(self._location, self._stores.get(self._location))
@@ -140,7 +140,7 @@ class RangeRead:
         raise RemoteError(f"the answer ended early, after {at} bytes")
 
     def _begun(self, answer: Answer) -> memoryview:
-        """Where the bytes go; the answer's version is checked before any is taken."""
+        """The memory for the bytes; checks the answer's version before it takes any byte."""
         self._check(answer.identity)
         if self._bytes is None:
             self._bytes = np.empty(max(0, min(self._stop, answer.identity.size) - self._start), np.uint8).data

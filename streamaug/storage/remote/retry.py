@@ -1,4 +1,4 @@
-"""Repeating what failed: with growing, jittered pauses, under one deadline, and only where it can help."""
+"""Repeats failed attempts: with growing, jittered pauses, under one deadline, and only where it can help."""
 
 import random
 import time
@@ -14,7 +14,7 @@ from streamaug.storage.remote.failures import MissingError, RemoteError
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 15.0
-#: Bytes after which the next request follows at once: the server does its work, if in pieces.
+#: Bytes after which the next request follows at once: the server works, if in pieces.
 _WORTH_BYTES = 64 << 10
 #: Seconds after which a warning says that this takes long, and why.
 _SAY_SECONDS = 10.0
@@ -32,15 +32,16 @@ def retried(
     """Repeat an attempt until it succeeds, cannot, or the deadline has passed.
 
     Args:
-        location: The object that is read.
-        attempt: Does it, or raises a `RemoteError`.
+        location: The object to read.
+        attempt: Reads it, or raises a `RemoteError`.
         deadline: Seconds without progress, after which there is one last attempt.
-        has_answered: Whether the store has answered this process before, so that its address and keys are right.
-        done: How many bytes have come; more than at the failure before is progress.
+        has_answered: Whether the store has answered this process before, which shows that its address and keys are
+            right.
+        done: Returns the number of bytes that have come; more than at the failure before is progress.
         say: Called once with the failure and the seconds spent, if it takes long.
 
     Raises:
-        StorageError: If no attempt succeeded; names the URL, the last failure, and what to do.
+        StorageError: If no attempt succeeded; names the URL, the last failure, and a fix.
     """
     started = since = time.monotonic()
     tries = in_a_row = pauses = had = 0

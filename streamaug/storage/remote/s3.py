@@ -1,4 +1,4 @@
-"""S3 and what speaks its protocol: s3:// URLs, and of the environment endpoints and profiles.
+"""S3 and services with its protocol: s3:// URLs, and endpoints and profiles of the environment.
 
 obstore reads keys of AWS from variables, web identities, container and instance roles by itself.
 """
@@ -16,14 +16,14 @@ from streamaug.storage.remote.provider import Provider, allow_plain_http, bucket
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-#: Where AWS's keys come from, profiles and the instance's own role apart.
+#: Variables of AWS's keys, apart from profiles and the instance's own role.
 _KEYS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-#: Settings that obstore reads from these variables as they are, line breaks included.
+#: Settings that obstore reads from these variables unchanged, line breaks included.
 _SETTINGS = {
     "access_key_id": ("AWS_ACCESS_KEY_ID",),
     "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
@@ -32,13 +32,13 @@ _SETTINGS = {
 
 
 class S3(Provider):
-    """A bucket, reached as AWS's own tools reach it."""
+    """A bucket, opened by the settings that AWS's own tools use."""
 
     def open(self, base: str, options: StorageOptions, arguments: dict[str, Any]) -> "ObjectStore":
         """A client of one bucket, with the keys, region and endpoint of the environment or of its profile."""
         profile = aws_profile(keys=not options.anonymous)
         config: Any = {}
-        # Keys: none, the profile's, or those that obstore finds by itself.
+        # Keys: none, the profile's, or those that obstore reads by itself.
         if options.anonymous:
             config["skip_signature"] = True
         elif profile.provider is not None:
@@ -49,7 +49,7 @@ class S3(Provider):
             config |= stripped(_SETTINGS)
             if metadata := first_endpoint("AWS_METADATA_ENDPOINT"):
                 config["metadata_endpoint"] = metadata
-        # Where it is: the option, the environment, the profile.
+        # Region and endpoint: of the option, the environment, the profile.
         endpoint = options.endpoint or first_endpoint("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
         if not endpoint and profile.endpoint:
             endpoint = checked_endpoint(profile.endpoint, "endpoint_url of the AWS profile")

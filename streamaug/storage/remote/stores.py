@@ -2,7 +2,8 @@
 
 In: a location and a range. Out: the object's identity and the bytes, piece by piece as they come, or a `RemoteError`.
 Retries, deadlines and length checks belong to the caller. obstore's threads do not survive a fork, after which a
-request would hang for ever (measured, 0.12.1), so here it is an error; a process that forks first and then reads works.
+request would hang for ever (measured, 0.12.1), so such a request is an error; a process that forks first and then reads
+works.
 """
 
 import os
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Attempts are ours to repeat, so that one deadline and one length check hold for all of them.
+#: We repeat attempts ourselves, so that one deadline and one length check hold for all of them.
 _ONCE: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
-#: Stores kept at once, each with its connections: a signed URL is a store of its own, and there may be 100,000.
+#: Stores kept at once, each with its connections: every signed URL is a store, and there may be 100,000.
 _STORES = 64
-#: A slow answer that goes on is not limited; obstore's own limit on the whole of it is 30 s.
+#: No limit for a slow answer that goes on; obstore's own limit for a whole answer is 30 s.
 _NO_LIMIT = timedelta(days=7)
 _CONNECT_SECONDS = 5.0
-#: Encodings that change the bytes; others that stand in the header do not, as "aws-chunked".
+#: Names that stores send at once.
+_LISTED_AT_ONCE = 1000
+#: Encodings that change the bytes; others in the header, such as "aws-chunked", do not.
 _COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "compress", "br", "zstd"})
 
 
@@ -47,8 +50,8 @@ class Answer(NamedTuple):
         identity: The object's.
         start: The first byte that comes.
         stop: One past the last byte that comes, as the server says.
-        content_type: "" where the server says none.
-        encoding: A compression that the bytes have, as the server says, or "".
+        content_type: "" where the server sends none.
+        encoding: The compression of the bytes by the server's header, or "".
         pieces: The bytes in order, as they come; raises `RemoteError`.
     """
 
@@ -61,7 +64,7 @@ class Answer(NamedTuple):
 
 
 class _Runtime:
-    """The one process whose threads serve obstore: the first that sent a request, and none of its forks."""
+    """The process whose threads serve obstore: the first that sent a request, and none of its forks."""
 
     process: int | None = None
 
@@ -70,7 +73,7 @@ class _Runtime:
         """Note that this process sends requests.
 
         Raises:
-            RequestError: If it was forked from one that did.
+            RequestError: If it was forked from a process that did.
         """
         if cls.process is None:
             cls.process = os.getpid()
@@ -90,7 +93,7 @@ class RemoteStores:
         self._stores: OrderedDict[tuple[str, bool], ObjectStore] = OrderedDict()
 
     def head(self, location: Location) -> Answer:
-        """The object's identity by HEAD, and its content type; nothing of its bytes.
+        """The object's identity by HEAD, and its content type; reads none of its bytes.
 
         Raises:
             RemoteError: If the attempt failed.
@@ -101,8 +104,8 @@ class RemoteStores:
         """Bytes [start, stop), fewer at the object's end; stop None is the whole object (start 0).
 
         Raises:
-            RemoteError: If the attempt failed, at once or while the pieces are taken; `RangeIgnoredError` where ranges
-                are not served, `ShortRangeError` where the server would send the beginning of this one only.
+            RemoteError: If the attempt failed, at once or while the pieces are taken; `RangeIgnoredError` where the
+                server ignores ranges, `ShortRangeError` where it would send only the beginning of this range.
         """
         return self._asked(location, None if stop is None else {"range": (start, stop)})
 
@@ -114,6 +117,38 @@ class RemoteStores:
         """
         store = self._open(location, writes=True)
         self._attempt(location, lambda: obstore.put(store, location.path, data))
+
+    def list_folder(self, location: Location, folder: str) -> tuple[list[str], list[str]]:
+        """The keys of the objects in a folder, and its folders, as keys without a slash at the end.
+
+        Args:
+            location: Any object of the store.
+            folder: "" for all of it, else with a slash at its end.
+
+        Raises:
+            RemoteError: If the attempt failed.
+        """
+        store = self._open(location)
+        counting.add(requests=1)
+        found = self._attempt(location, lambda: obstore.list_with_delimiter(store, folder.rstrip("/") or None))
+        return [meta["path"] for meta in found["objects"]], list(found["common_prefixes"])
+
+    def list_below(self, location: Location, folder: str) -> list[str]:
+        """The keys of all objects below a folder, which is given as for `list_folder`.
+
+        Raises:
+            RemoteError: If the attempt failed.
+        """
+        store = self._open(location)
+        counting.add(requests=1)
+        return self._attempt(
+            location,
+            lambda: [
+                meta["path"]
+                for some in obstore.list(store, folder.rstrip("/") or None, chunk_size=_LISTED_AT_ONCE)
+                for meta in some
+            ],
+        )
 
     def _asked(self, location: Location, request: Any) -> Answer:
         store = self._open(location)
@@ -152,7 +187,7 @@ class RemoteStores:
         """Settings of obstore's connections."""
         options = self._options
         silence = min(options.request_timeout, options.deadline)
-        # While a body is sent nothing comes back, so a write has all the time that there is.
+        # While a body is sent no byte comes back, so a write has the whole deadline.
         client: dict[str, Any] = {
             "timeout": _NO_LIMIT,
             "read_timeout": timedelta(seconds=options.deadline if writes else silence),
@@ -169,7 +204,7 @@ class RemoteStores:
 
 
 def _check_key(location: Location) -> None:
-    """A RequestError, if no store can hold an object of that name, or obstore cannot ask for it."""
+    """Raise RequestError if no store can hold an object of that name, or obstore cannot ask for it."""
     parts = location.path.strip("/").split("/")
     if "" in parts:
         raise RequestError("a key with an empty part (//) cannot be read: store the object under another name")
@@ -180,14 +215,14 @@ def _check_key(location: Location) -> None:
 
 
 def _answer(result: "GetResult") -> Answer:
-    """What obstore says of an answer."""
+    """An answer, with the facts that obstore gives."""
     etag = (result.meta["e_tag"] or "").removeprefix("W/")
     # Where the server sends no time of change, obstore gives 1970.
     modified = int(result.meta["last_modified"].timestamp()) * 1_000_000_000
     start, stop = result.range
     said = str(result.attributes.get("Content-Encoding", "")).strip().lower()
     encoding = said if said in _COMPRESSIONS else ""
-    stream = result.stream(1)  # whatever has come, so that nothing is lost where the answer breaks off
+    stream = result.stream(1)  # all bytes that have come, so that none is lost where the answer breaks off
     return Answer(
         identity=Identity(int(result.meta["size"]), etag, modified),
         start=start,
@@ -199,7 +234,7 @@ def _answer(result: "GetResult") -> Answer:
 
 
 def _checked(pieces: Iterator[memoryview], size: int, encoding: str) -> Iterator[memoryview]:
-    """The pieces, if their length is the one in the header: then the store holds them compressed, not the way."""
+    """The pieces, if their length is that of the header: then the store itself holds them compressed."""
     taken = list(pieces)
     if sum(map(len, taken)) != size:
         raise WrongAnswerError(f"the object was sent compressed (Content-Encoding: {encoding})")

@@ -1,7 +1,7 @@
-"""Bearer tokens of the environment, for web servers that ask for one.
+"""Bearer tokens of the environment, for web servers that require them.
 
 In: a host. Out: its token, and the name of the variable that holds it. A token goes to its own host only, encrypted or
-to this machine, and into no message; where a server redirects to another host, obstore's client leaves it behind.
+to this machine, and into no message; where a server redirects to another host, obstore's client drops it.
 """
 
 import re
@@ -25,7 +25,7 @@ def token_of(url: str) -> str:
     """The token of a URL's host, "" if no token is set.
 
     Raises:
-        RequestError: If there is one, and it would be sent unencrypted.
+        RequestError: If a token is set, and it would be sent unencrypted.
     """
     variables = token_variables(url)
     token = first_set(*variables)
@@ -38,13 +38,13 @@ def token_of(url: str) -> str:
 
 
 def is_private(url: str) -> bool:
-    """Whether what is sent to a URL is encrypted, or does not leave this machine."""
+    """Whether a request to a URL is encrypted, or does not leave this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or _LOOPBACK.fullmatch(parts.hostname or "") is not None
 
 
 def hugging_face_token() -> str:
-    """The token that Hugging Face's own tools use: HF_TOKEN, else that of `hf auth login`; "" where there is none."""
+    """The token that Hugging Face's own tools use: HF_TOKEN, else that of `hf auth login`; "" without either."""
     token = first_set("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
     if token or first_set("HF_HUB_DISABLE_IMPLICIT_TOKEN").upper() in ("1", "ON", "YES", "TRUE"):
         return token

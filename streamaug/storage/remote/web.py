@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class Web(Provider):
-    """A web server; its objects are what GET gives."""
+    """A web server; GET returns its objects."""
 
     is_web = True
+    can_list = False
 
     def split(self, scheme: str, rest: str) -> tuple[str, str]:
         """The base is the host with the query, which may be a signature; the path is percent-decoded."""
@@ -28,7 +29,7 @@ class Web(Provider):
         return f"{base}/{mark}{query}" if query else base, unquote(path)
 
     def open(self, base: str, options: StorageOptions, arguments: dict[str, Any]) -> "ObjectStore":  # noqa: ARG002
-        """A client of one host, or of one signed query of it, which sends the URL's user and password, or a token."""
+        """A client of a host, or of a signed query, which sends the URL's user and password, or a token."""
         allow_plain_http(arguments, base)
         scheme, _, rest = base.partition("://")
         user, at, host = rest.rpartition("@")
@@ -41,7 +42,7 @@ class Web(Provider):
         return stores.HTTPStore(url, **arguments)
 
     def explained(self, base: str, failure: RemoteError) -> RemoteError:
-        """A refused request, with what the URL says of the time until which its signature holds."""
+        """A refused request, with the time at which the URL's signature expires."""
         if not isinstance(failure, ForbiddenError | RequestError):
             return failure
         expires = expiry_of(base)
@@ -57,7 +58,7 @@ class Web(Provider):
 
 
 def expiry_of(base: str) -> datetime | None:
-    """Until when a query's signature holds, as AWS, Google, Azure and CloudFront write it; None if it is not said."""
+    """The time at which a query's signature (AWS, Google, Azure, CloudFront) expires; None if it has none."""
     query = {name.lower(): value for name, value in parse_qsl(urlsplit(base).query)}
     try:
         for prefix in ("x-amz-", "x-goog-"):

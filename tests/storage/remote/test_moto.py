@@ -59,3 +59,12 @@ def test_an_epoch_is_that_from_the_disk(bucket, uneven):
 def test_what_is_not_there_is_named(bucket, change):
     with pytest.raises(sa.StorageError, match=r"part-00000\d\.tar"):
         rows(reader(bucket.replace(*change), storage=sa.StorageOptions(deadline=60.0)))
+
+
+def test_a_pattern_is_matched_and_a_bucket_that_is_not_there_is_named(bucket, uneven):
+    """moto answers 404 to the list of a bucket that it lacks, where SeaweedFS makes it."""
+    folder = bucket.rpartition("/")[0]
+    options = sa.StorageOptions(deadline=60.0)
+    assert rows(reader(f"{folder}/part-*.tar", storage=options)) == rows(reader(uneven[0]))
+    with pytest.raises(sa.StorageError, match=r"s3://nowhere/data/part-\*\.tar: .* there is no such bucket"):
+        reader("s3://nowhere/data/part-*.tar", storage=options)

@@ -1,7 +1,7 @@
-"""The process of one peer: `python -m streamaug.cli.bench.peers NAME`.
+"""The process of a peer: `python -m streamaug.cli.bench.peers NAME`.
 
 In: lines of JSON on stdin, first the options, then {"seconds", "warm"} for each turn. Out: a line of JSON for each,
-with what the turn took or with the error that ended the peer. Whatever a library prints goes to stderr.
+with the cost of the turn or with the error that ended the peer. Output of libraries goes to stderr.
 """
 
 import itertools
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _turn(batches: Iterator[int], seconds: float, warm: float) -> dict[str, float]:
-    """Batches for so many seconds, one at the least."""
+    """Take batches for `seconds`, at least one."""
     begun = time.perf_counter()
     taken = sum(1 for _ in itertools.islice(batches, _PREPARED))
     while time.perf_counter() - begun < warm and taken:

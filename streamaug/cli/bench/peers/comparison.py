@@ -23,7 +23,7 @@ from streamaug.errors import StreamaugError
 from streamaug.stages.reader import ShardReader
 from streamaug.storage.progress import Progress
 
-#: Peer to what it is.
+#: Each peer with its description.
 NAMES = {
     "dali": "DALI's own webdataset reader",
     "webdataset": "webdataset and Pillow, in workers",
@@ -40,7 +40,7 @@ class Peers:
         names: Keys of `NAMES`.
 
     Raises:
-        ValueError: If one is none.
+        ValueError: If a name is no peer.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -106,11 +106,11 @@ class Peers:
         ]
 
     def cpu_seconds(self) -> float:
-        """What the peers' processes took so far."""
+        """CPU seconds of the peers' processes so far."""
         return sum(process.cpu_seconds() for process in self._processes.values())
 
     def _turn(self, effort: Effort, first: bool) -> Cost:
-        """Our own turn, from a pass of its own, so that nothing was read ahead while others had theirs."""
+        """Our own turn, from a pass of its own, so that nothing was read ahead during other turns."""
         ours = self._ours
         if ours is None:
             raise StreamaugError("peers: must be opened before they are measured. Call open first.")
@@ -145,7 +145,7 @@ class _Process:
         )
 
     def open(self, options: PeerOptions) -> None:
-        """Have it import its libraries and open the shards."""
+        """Let it import its libraries and open the shards."""
         answer = self._asked(options.to_json())
         if "error" in answer:
             raise ValueError(
@@ -154,7 +154,7 @@ class _Process:
             )
 
     def turn(self, effort: Effort, first: bool) -> Cost:
-        """Its turn."""
+        """Run its turn."""
         answer = self._asked(json.dumps({"seconds": effort.seconds, "warm": effort.warm_up if first else 0.0}))
         if "error" in answer:
             raise StreamaugError(
@@ -163,7 +163,7 @@ class _Process:
         return Cost(answer["images"], answer["seconds"], answer["cpu"], 0.0, 0.0)
 
     def cpu_seconds(self) -> float:
-        """What it and its workers took so far."""
+        """CPU seconds of the process and its workers so far."""
         return tree_cpu(self._process.pid)
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ class _Process:
         self._errors.close()
 
     def _asked(self, line: str) -> Mapping[str, Any]:
-        """Its answer to a line; an error where it ended without one."""
+        """Its answer to a line; an error where it ended without an answer."""
         if self._process.stdin is None or self._process.stdout is None:
             return {"error": "no connection to it"}
         try:
@@ -221,7 +221,7 @@ def _options(subject: Subject) -> PeerOptions:
 
 
 def _same_work(subject: Subject) -> Any:
-    """Our chain that does what the peers do."""
+    """Our chain that does the peers' work."""
     recipe, augmenter = subject.recipe, subject.augmenter
     if recipe is None or augmenter is None:
         raise StreamaugError("peers: the chain must have an augmenter. Leave --against out.")

@@ -1,4 +1,4 @@
-"""What a peer is told: the shards and the shape of a batch. It travels to the peer's process as JSON."""
+"""The options of a peer: the shards and the shape of a batch. They travel to the peer's process as JSON."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,12 +9,12 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerOptions:
-    """What a peer reads, and how.
+    """The options of a peer.
 
     Attributes:
         paths: Local tars.
-        images: The suffixes under which images may stand.
-        labels: Those of labels; empty: there are none.
+        images: The possible suffixes of images.
+        labels: The possible suffixes of labels; empty: no labels.
         batch_size: Images of a batch.
         height: Of the output, in pixels.
         width: Likewise.
@@ -32,10 +32,10 @@ class PeerOptions:
     device: str
 
     def to_json(self) -> str:
-        """In one line."""
+        """The options as a line of JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "PeerOptions":
-        """From such a line."""
+        """The options of such a line."""
         return cls(**json.loads(text))

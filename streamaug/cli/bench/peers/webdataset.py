@@ -1,4 +1,4 @@
-"""webdataset, Pillow and numpy: what is installed wherever webdataset is used."""
+"""webdataset, Pillow and numpy, which are installed wherever webdataset is used."""
 
 import io
 import math
