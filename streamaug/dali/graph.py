@@ -1,8 +1,8 @@
 """The DALI graph of a recipe, one function for CPU and GPU: decode once, resample once a view, photometry, output.
 
 In: a `Layout` and the nodes of a `Plan`'s feeds. Out: a node per view, or one for all. It holds no numbers of
-samples: those come with the feeds. On a GPU each node is a launch, so the graph has as few nodes as possible there: only
-those that the plan feeds.
+samples: those come with the feeds. On a GPU each node is a launch, so the graph has as few nodes as possible there:
+only those that the plan feeds.
 """
 
 from collections.abc import Callable, Mapping
