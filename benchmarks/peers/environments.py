@@ -6,8 +6,8 @@ index has a build for CPUs, since an unpinned torch brings gigabytes of librarie
 file has not changed is left as it is. Plain DALI is a peer that this project's own environment has.
 
 torchvision: the operators in PyPI's wheels are linked with CUDA, and do not load beside a CPU build of torch. The peer
-`torchvision`, whose `decode_jpeg` is such an operator, therefore takes PyPI's torch for GPUs, 5.6 GB. Programs that need
-its transforms alone (timm, mosaicml-streaming) run beside a CPU build, by `torchvision_without_operators`.
+`torchvision` needs one, `decode_jpeg`, and therefore takes PyPI's torch for GPUs, 5.6 GB. Programs that need the
+transforms alone (timm, mosaicml-streaming) run beside a CPU build, by `torchvision_without_operators`.
 TORCH_INDEX=https://… names a further index, one that has CPU builds of both. SPDL needs the libraries of the system's
 FFmpeg, 4 to 9 (`apt-get install ffmpeg`).
 

@@ -96,7 +96,7 @@ def _names_several(name: str) -> bool:
         return False
     if location.name.endswith(".json") or location.path in ("", "/") or location.path.endswith("/"):
         return True
-    return glob.has_magic(location.path) or (location.is_local and not location.name.endswith(".tar"))
+    return location.is_pattern or (location.is_local and not location.name.endswith(".tar"))
 
 
 def _named(storage: Storage, manifests: bool, name: str) -> _Group:

@@ -6,6 +6,7 @@ depends on the scheme: names in web addresses and `file://` are percent-encoded,
 the key of an object "?" and "#" are ordinary letters.
 """
 
+import glob
 import os
 import re
 from dataclasses import dataclass
@@ -72,6 +73,15 @@ class Location:
     def is_web(self) -> bool:
         """Whether it is a web address, whose server may answer with a page."""
         return _is_web(self.scheme)
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the path has `*`, `?` or `[`; in a web address as written, since %3F is a letter of a name."""
+        path = self.path
+        if self.is_web:
+            head, name, _ = self._split()
+            path = f"{head}{name}".partition("://")[2].partition("/")[2]
+        return glob.has_magic(path)
 
     @property
     def shown(self) -> str:

@@ -93,6 +93,25 @@ def test_every_scheme_is_in_the_table():
     assert SCHEMES.keys() == {"file", *PROVIDERS}
 
 
+@pytest.mark.parametrize(
+    ("url", "is_pattern"),
+    [
+        ("/d/*.tar", True),
+        ("/d/a.tar", False),
+        ("s3://b/x/a-00?.tar", True),
+        ("s3://b/[ab]/a.tar", True),
+        ("http://h/a*.tar?sig=1", True),
+        ("http://h/a[1].tar", True),
+        ("http://h/a%3F%2A%5B1%5D.tar", False),
+        ("http://h/a.tar?list=*[1]", False),
+        ("http://[::1]:8000/a.tar", False),
+        ("https://me:*@h/a.tar", False),
+    ],
+)
+def test_a_pattern_has_its_letters_in_its_path_and_in_a_web_address_as_written(url, is_pattern):
+    assert Location.parse(url).is_pattern is is_pattern
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_scheme_is_parsed_and_has_its_neighbours(scheme):
     url, base = SCHEMES[scheme]
