@@ -157,7 +157,7 @@ def run_dali(pattern: str, scratch: str, batch_size: int) -> Iterator[int]:
 
 #: Imports before the clock starts; streaming imports torchvision.
 MODULES = {
-    "streamaug": ("streamaug.stages", "streamaug.shards", "obstore"),  # `streamaug` imports them where they are used
+    "streamaug": ("streamaug.stages.reader", "streamaug.shards.shard_set", "obstore"),  # what the two names import
     "dali": ("nvidia.dali",),
     "webdataset": ("webdataset",),
     "litdata": ("litdata",),
