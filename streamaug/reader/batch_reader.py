@@ -68,6 +68,8 @@ class BatchReader:
                     if number == last and (following := reading.hand_over()) is not None:
                         self._next = following, epoch_pass
                 yield self._replace(batch, problems)
+            if self._next is not None:
+                self._next[0].settle()
         finally:
             reading.close()
             counts.queue_depth, counts.prefetch_fill = 0, 0.0

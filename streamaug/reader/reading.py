@@ -16,6 +16,9 @@ from streamaug.shards.catalogue import Catalogue
 from streamaug.storage.counting import ReadCounts
 from streamaug.storage.fetcher import Fetcher
 
+#: The most seconds for which a pass waits for the blocks of a cache that it has read ahead for the next.
+_SETTLE_SECONDS = 1.0
+
 
 class Reading:
     """The requests of a pass. Dropped without a close, it ends its threads too.
@@ -102,6 +105,11 @@ class Reading:
         following._own_threads()
         self._close.detach()
         return following
+
+    def settle(self) -> None:
+        """Let what was handed over come to its end, where it writes to a cache: its files stay open until then."""
+        if self._catalogue.storage.options.cache_dir is not None:
+            self._fetcher.join(_SETTLE_SECONDS)
 
     def begin(self) -> None:
         """Go on as the reading of the pass under way, after it was handed over."""

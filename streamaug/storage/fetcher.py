@@ -142,6 +142,16 @@ class Fetcher:
             self._linger = 0.0
             self._changed.notify_all()
 
+    def join(self, seconds: float) -> None:
+        """Wait until every thread has ended, for `seconds` at most. After `rest` they end when all has been read."""
+        with self._changed:
+            threads = list(self._threads)
+        until = time.monotonic() + seconds
+        for thread in threads:
+            started = thread.is_alive()  # an interrupt may have kept it from starting
+            if started and thread is not threading.current_thread():
+                thread.join(max(0.0, until - time.monotonic()))
+
     def result(self, future: "Future[T]") -> T:
         """The result of a future of this fetcher; `counts` adds up the wait.
 
@@ -188,17 +198,13 @@ class Fetcher:
             if self._closed:
                 return
             self._closed = True
-            waiting, threads = list(self._waiting), list(self._threads)
+            waiting = list(self._waiting)
             self._waiting.clear()
             self._changed.notify_all()
         self._cancelled.set()
         for request in waiting:
             request.future.cancel()
-        until = time.monotonic() + 1.0
-        for thread in threads:
-            started = thread.is_alive()  # an interrupt may have kept it from starting
-            if started and thread is not threading.current_thread():
-                thread.join(max(0.0, until - time.monotonic()))
+        self.join(1.0)
 
     def _put(self, request: _Request) -> None:
         with self._changed:

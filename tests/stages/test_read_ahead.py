@@ -4,6 +4,7 @@ import copy
 import gc
 import itertools
 import pickle
+import threading
 import weakref
 
 import pytest
@@ -12,6 +13,7 @@ from reading import reader, readers, rows
 from watching import PATIENCE, fetchers, going_on
 
 from streamaug.errors import StorageError
+from streamaug.reader import reading
 from streamaug.reader.batch_reader import BatchReader
 from streamaug.reader.prefetch import IndexCache
 from streamaug.shards import ShardSet
@@ -26,8 +28,8 @@ class Counted(Storage):
         last: Reads that are served; None: all of them.
     """
 
-    def __init__(self):
-        super().__init__(StorageOptions())
+    def __init__(self, options=None):
+        super().__init__(options or StorageOptions())
         self.ranges, self.last = [], None
 
     def read(self, url, start, stop):
@@ -171,6 +173,41 @@ def test_a_pass_that_is_left_early_leaves_nothing(url, leave):
     assert one._engine._next is None
     assert not going_on(fetchers())
     chain.close()
+
+
+class Held(Counted):
+    """Storage with a cache; from the read `after` on, reads wait for `release`, or for `seconds`.
+
+    Attributes:
+        done: Reads that have ended.
+    """
+
+    def __init__(self, folder, after, seconds):
+        super().__init__(StorageOptions(cache_dir=folder))
+        self.after, self.seconds, self.release, self.done = after, seconds, threading.Event(), []
+
+    def read(self, url, start, stop):
+        if len(self.ranges) >= self.after:
+            self.release.wait(self.seconds)
+        data = super().read(url, start, stop)
+        self.done.append(start)
+        return data
+
+
+@pytest.mark.parametrize(("patience", "seconds", "ends"), [(PATIENCE, 0.1, True), (0.1, PATIENCE, False)])
+def test_a_pass_waits_for_the_blocks_of_a_cache_that_it_reads_ahead(
+    url, tmp_path, monkeypatch, patience, seconds, ends
+):
+    monkeypatch.setattr(reading, "_SETTLE_SECONDS", patience)
+    _, storage = read_twice(url, read_ahead=False)
+    one = plain(url)
+    held = one._reader.shards.catalogue.storage = Held(tmp_path, len(storage.ranges), seconds)
+    assert [places(one) for _ in range(2)] == [epoch(0), epoch(1)]
+    assert (len(held.done) > held.after) == ends
+    held.release.set()
+    assert not going_on(fetchers())
+    assert len(held.done) == len(held.ranges) > held.after
+    one.close()
 
 
 def test_a_dropped_reader_takes_it_along(url):
