@@ -14,6 +14,7 @@ from typing import Any
 #: Between a chain and the training loop lie frames of a loader, a wrapper and a trainer, some fifteen of them.
 _FRAMES = 30
 _LIGHTNING = ("lightning.pytorch.", "pytorch_lightning.")
+_TUNERS = ("lightning.pytorch.tuner.", "pytorch_lightning.tuner.")
 _TRAINING = ("get_batch_samples", "_run_epoch", "_inner_training_loop")
 
 
@@ -39,7 +40,7 @@ def warn_of_forgetful_trainer() -> bool:
             what = "Trainer: does not save where its data stand"
         else:
             continue
-        if any(_is_loader_state(callback, where) for callback in callbacks):
+        if any(_is_loader_state(callback, where) for callback in callbacks) or _is_trial():
             return False
         warnings.warn(
             f"{what}, and no LoaderState is among its callbacks, so a run that resumes would get other data. "
@@ -51,9 +52,14 @@ def warn_of_forgetful_trainer() -> bool:
     return False
 
 
-def _callers() -> Iterator[FrameType]:
+def _is_trial() -> bool:
+    """Whether Lightning's Tuner tries a learning rate or a batch size, which it does without the user's callbacks."""
+    return any(str(frame.f_globals.get("__name__", "")).startswith(_TUNERS) for frame in _callers(2 * _FRAMES))
+
+
+def _callers(most: int = _FRAMES) -> Iterator[FrameType]:
     frame: FrameType | None = sys._getframe(2)
-    for _ in range(_FRAMES):
+    for _ in range(most):
         if frame is None:
             return
         yield frame

@@ -16,6 +16,7 @@ import torch
 import two
 from lightning.fabric import Fabric
 from lightning.pytorch.callbacks import OnExceptionCheckpoint
+from lightning.pytorch.tuner import Tuner
 from torch.utils.data import DataLoader
 
 import streamaug as sa
@@ -124,6 +125,22 @@ def test_a_fit_without_the_callback_warns_once(url, tmp_path):
         warnings.simplefilter("always")
         trainer.fit(rows.Model(), loops.mixed(url), loops.evaluated(url))
     assert sum("LoaderState" in str(warning.message) for warning in caught) == 1
+
+
+def test_a_tuner_that_tries_steps_without_callbacks_is_no_reason_to_warn(url, tmp_path):
+    class Model(rows.Model):
+        lr, batch_size = 0.01, 8
+
+        def train_dataloader(self):
+            return loops.mixed(url)
+
+    options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "max_epochs": 1}
+    trainer = pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[LoaderState()], **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Tuner(trainer).lr_find(Model(), val_dataloaders=loops.evaluated(url), num_training=4)
+        Tuner(trainer).scale_batch_size(Model(), val_dataloaders=loops.evaluated(url), max_trials=1, steps_per_trial=2)
+    assert [warning for warning in caught if "LoaderState" in str(warning.message)] == []
 
 
 def test_a_shorter_chain_goes_round_and_both_go_on_exactly(url, tmp_path):
