@@ -81,7 +81,8 @@ class StreamTrainerMixin:
     evaluation leaves padding rows out of all metrics; their integer labels become -100, which losses ignore too.
 
     Args:
-        train_stage: The chain to train on; it delivers `Batch`es, or the dicts of `as_dicts()`.
+        train_stage: The chain to train on; it delivers `Batch`es, or the dicts of `as_dicts()`. A chain given as Trainer's
+            `train_dataset` is taken for it.
         eval_stage: The chain to evaluate on, of `Batch`es, with `shuffle=False` and `tail="pad"`. Its batch size must
             be `per_device_eval_batch_size`, because Trainer weighs the losses of batches by it.
 
@@ -99,6 +100,10 @@ class StreamTrainerMixin:
                     f"StreamTrainerMixin.{name}: must be a streamaug stage, got {type(stage).__name__}. Pass the last "
                     "stage of the chain."
                 )
+        given = kwargs.get("train_dataset")
+        if train_stage is None and isinstance(given, Stage | StageDataset):
+            train_stage = given if isinstance(given, Stage) else given.stage
+            del kwargs["train_dataset"]
         self.train_stage, self.eval_stage = train_stage, eval_stage
         if eval_stage is not None and kwargs.get("eval_dataset") is None:
             kwargs["eval_dataset"] = eval_stage.as_dataset()  # Trainer needs a data set where eval_strategy is set

@@ -92,6 +92,13 @@ def test_a_chain_as_train_dataset_is_refused_with_words(url, tmp_path):
         trainer.train()
 
 
+@pytest.mark.parametrize("given", [lambda chain: chain, lambda chain: chain.as_dataset()], ids=["chain", "dataset"])
+def test_the_mixin_takes_a_chain_as_train_dataset_for_its_stage(url, mixed_places, tmp_path, given):
+    model, chain = rows.Model(), loops.mixed(url)
+    rows.ChainTrainer(model, rows.arguments(str(tmp_path), 1), train_dataset=given(chain)).train()
+    assert [mixed_places[digest] for digest in model.seen] == loops.epochs(0, 1)
+
+
 def test_a_checkpoint_without_a_chains_state_is_an_error_and_a_training_without_the_callback_warns(url, tmp_path):
     arguments = rows.arguments(str(tmp_path), 1, num_train_epochs=1)
     trainer = rows.PreparedTrainer(rows.Model(), arguments, chain=loops.mixed(url))
