@@ -90,6 +90,7 @@ class EncodedBatch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "EncodedBatch":  # noqa: ARG002
         """The batch itself: encoded bytes stay in host memory, and a loop that moves every batch may call this."""
+        _check_device("EncodedBatch", device)
         return self
 
     def __repr__(self) -> str:
@@ -114,6 +115,7 @@ class SparseTargets(NamedTuple):
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "SparseTargets":
         """The same targets with every tensor on `device`."""
+        _check_device("SparseTargets", device)
         return SparseTargets(*(tensor.to(device, non_blocking=non_blocking) for tensor in self))
 
     def pin_memory(self) -> "SparseTargets":
@@ -168,7 +170,12 @@ class Batch:
         return Batch, tuple((values | {"extras": _copied_columns(self.extras)}).values())
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
-        """The same batch with every tensor on `device`."""
+        """The same batch with every tensor on `device`.
+
+        Raises:
+            TypeError: If `device` is a dtype; targets of another type would be other targets.
+        """
+        _check_device("Batch", device)
         return self._moved(
             lambda tensor: tensor.to(device, non_blocking=non_blocking),
             lambda sparse: sparse.to(device, non_blocking=non_blocking),
@@ -221,6 +228,7 @@ class Prediction:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Prediction":
         """The same prediction with every tensor on `device`."""
+        _check_device("Prediction", device)
         targets = None if self.targets is None else self.targets.to(device, non_blocking=non_blocking)
         return Prediction(self.probabilities.to(device, non_blocking=non_blocking), targets, self.origin)
 
@@ -240,6 +248,19 @@ def decoded(batch: object, stage: str) -> Batch:
             f"{stage}: needs batches of decoded images, got {type(batch).__name__}. Put it behind .augment()."
         )
     return batch
+
+
+def _check_device(kind: str, device: object) -> None:
+    """Refuse a dtype, which torch's `to` takes as well: it would round class numbers.
+
+    Raises:
+        TypeError: If it is a dtype.
+    """
+    if isinstance(device, torch.dtype):
+        raise TypeError(
+            f"{kind}.to: must be given a device, got {device}, which would convert the targets too. Convert the images "
+            f"alone, batch.images.to({device})."
+        )
 
 
 def _shown(tensor: torch.Tensor | None) -> str:

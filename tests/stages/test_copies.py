@@ -356,3 +356,10 @@ def test_a_prediction_moves_with_and_without_targets(url):
     assert moved.origin is prediction.origin
     assert dataclasses.replace(prediction, targets=None).to(torch.device("meta")).targets is None
     np.testing.assert_array_equal(moved.origin.positions, prediction.origin.positions)
+
+
+def test_a_dtype_is_no_device_because_it_would_round_class_numbers(url):
+    mixed = next(iter(train(url).mixup(num_classes=1000, targets="sparse")))
+    for value in (mixed, mixed.targets, next(iter(tta(url))), next(iter(plain(url)))):
+        with pytest.raises(TypeError, match=rf"^{type(value).__name__}\.to: must be given a device, got torch\.float16"):
+            value.to(torch.float16)
