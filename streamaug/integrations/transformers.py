@@ -81,8 +81,8 @@ class StreamTrainerMixin:
     evaluation leaves padding rows out of all metrics; their integer labels become -100, which losses ignore too.
 
     Args:
-        train_stage: The chain to train on; it delivers `Batch`es, or the dicts of `as_dicts()`. A chain given as Trainer's
-            `train_dataset` is taken for it.
+        train_stage: The chain to train on; it delivers `Batch`es, or the dicts of `as_dicts()`. A chain that is given
+            as Trainer's `train_dataset` is taken for it.
         eval_stage: The chain to evaluate on, of `Batch`es, with `shuffle=False` and `tail="pad"`. Its batch size must
             be `per_device_eval_batch_size`, because Trainer weighs the losses of batches by it.
 

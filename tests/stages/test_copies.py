@@ -361,5 +361,5 @@ def test_a_prediction_moves_with_and_without_targets(url):
 def test_a_dtype_is_no_device_because_it_would_round_class_numbers(url):
     mixed = next(iter(train(url).mixup(num_classes=1000, targets="sparse")))
     for value in (mixed, mixed.targets, next(iter(tta(url))), next(iter(plain(url)))):
-        with pytest.raises(TypeError, match=rf"^{type(value).__name__}\.to: must be given a device, got torch\.float16"):
+        with pytest.raises(TypeError, match=rf"^{type(value).__name__}\.to: must be given a device, got torch.float16"):
             value.to(torch.float16)
