@@ -17,7 +17,9 @@ __all__ = ["mpi", "of_mesh", "slurm"]
 _MPI = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
     ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),  # MVAPICH
-    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI
+    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI, Cray's PALS
+    ("JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE"),  # LSF's jsrun
+    ("FLUX_TASK_RANK", "FLUX_JOB_SIZE"),  # Flux
 )
 
 
@@ -31,7 +33,9 @@ def slurm() -> tuple[int, int]:
 
 
 def mpi() -> tuple[int, int]:
-    """(rank, world_size) of a process that `mpirun` or `mpiexec` started (Open MPI, MVAPICH, MPICH, Intel MPI).
+    """(rank, world_size) of a process that `mpirun`, `mpiexec`, `jsrun` or `flux run` started.
+
+    The variables are those of Open MPI, MVAPICH, MPICH, Intel MPI, LSF and Flux.
 
     Raises:
         StreamaugError: If the variables are not set, or a value is not a number.

@@ -16,7 +16,19 @@ from streamaug.errors import StateError, StreamaugError
 
 #: Variables by which launchers say how many processes they started. No rank is taken from them, since an interactive
 #: shell may have them too.
-LAUNCHERS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE")
+LAUNCHERS = (
+    "SLURM_NTASKS",
+    "OMPI_COMM_WORLD_SIZE",  # Open MPI
+    "MV2_COMM_WORLD_SIZE",  # MVAPICH
+    "PMI_SIZE",  # MPICH, Intel MPI, Cray's PALS
+    "PMIX_SIZE",
+    "JSM_NAMESPACE_SIZE",  # LSF's jsrun
+    "FLUX_JOB_SIZE",
+    "HOROVOD_SIZE",
+    "WORLD_SIZE",
+)
+#: Variables by which a process is told its number; above 0, there are others.
+NUMBERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "PMIX_RANK", "PALS_RANKID")
 
 
 class Ranks:
@@ -129,14 +141,20 @@ def _is_whole(value: object) -> TypeGuard[int]:
 
 
 def _warn_of_launchers() -> None:
-    counts = {name: os.environ.get(name, "").strip() for name in LAUNCHERS}
-    several = [f"{name}={text}" for name, text in counts.items() if text.isdecimal() and int(text) > 1]
-    if several:
+    told = [name for name in LAUNCHERS if _number(name) > 1] + [name for name in NUMBERS if _number(name) > 0]
+    if told:
+        several = ", ".join(f"{name}={_number(name)}" for name in told)
         warnings.warn(
-            f"ShardReader.rank: the environment has {', '.join(several)}, but neither a process group nor RANK and "
+            f"ShardReader.rank: the environment has {several}, but neither a process group nor RANK and "
             "WORLD_SIZE, so this process reads as rank 0 of 1, and several would all read the same data. Initialise "
             "torch.distributed before the first batch, or give rank and world_size: "
             "streamaug.integrations.ranks.slurm() and mpi() read them.",
             UserWarning,
             stacklevel=2,
         )
+
+
+def _number(name: str) -> int:
+    """The number that a variable holds; 0 where it holds none."""
+    text = os.environ.get(name, "").strip()
+    return int(text) if text.isdecimal() else 0

@@ -11,6 +11,8 @@ VARIABLES = {
         ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
         ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
         ("PMI_RANK", "PMI_SIZE"),
+        ("JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE"),
+        ("FLUX_TASK_RANK", "FLUX_JOB_SIZE"),
     ],
 }
 CASES = [(launcher, *names) for launcher, pairs in VARIABLES.items() for names in pairs]

@@ -11,12 +11,23 @@ from torch import distributed, multiprocessing
 
 import streamaug as sa
 
-LAUNCHERS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE")
+LAUNCHERS = (
+    "SLURM_NTASKS",
+    "OMPI_COMM_WORLD_SIZE",
+    "MV2_COMM_WORLD_SIZE",
+    "PMI_SIZE",
+    "PMIX_SIZE",
+    "JSM_NAMESPACE_SIZE",
+    "FLUX_JOB_SIZE",
+    "HOROVOD_SIZE",
+    "WORLD_SIZE",
+)
+NUMBERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "PMIX_RANK", "PALS_RANKID")
 
 
 @pytest.fixture(autouse=True)
 def _no_launcher(monkeypatch):
-    for name in (*LAUNCHERS, "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+    for name in (*LAUNCHERS, *NUMBERS, "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -120,7 +131,23 @@ def test_a_launcher_that_nobody_read_is_one_warning_a_reader(url, monkeypatch, n
         next(iter(chain))  # warnings are errors here
 
 
-@pytest.mark.parametrize("variables", [{}, dict.fromkeys(LAUNCHERS, "1"), dict.fromkeys(LAUNCHERS, "")])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_above_0_without_a_world_size_is_a_warning_too(url, monkeypatch, name):
+    monkeypatch.setenv(name, "1")
+    with pytest.warns(UserWarning, match=f"has {name}=1, .*all read the same data"):
+        assert ranks_of(next(iter(late(url)))) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        dict.fromkeys(LAUNCHERS, "1"),
+        dict.fromkeys(LAUNCHERS, ""),
+        dict.fromkeys(NUMBERS, "0"),
+        dict.fromkeys(NUMBERS, "none"),
+    ],
+)
 def test_a_process_alone_is_not_warned(url, monkeypatch, variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
