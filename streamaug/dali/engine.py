@@ -94,6 +94,11 @@ class AugmentEngine:
         for name, value in (("num_threads", num_threads), ("prefetch", prefetch)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise RecipeError(f"augment.{name}: must be a whole number of at least 1, got {value!r}. Write 2.")
+        if not (annotations is None or isinstance(annotations, Annotations)):
+            raise RecipeError(
+                f"augment.annotations: must be Annotations or None, got {annotations!r}. Write "
+                'Annotations(component="json").'
+            )
         if not (targets is None or targets == "label" or callable(targets)):
             raise RecipeError(
                 f'augment.targets: must be "label", None or a function of bytes, got {targets!r}. Write "label".'
@@ -209,7 +214,15 @@ class AugmentEngine:
 
     def recipe(self, epoch: int) -> Recipe:
         """The recipe of an epoch."""
-        return self._recipe if isinstance(self._recipe, Recipe) else self._recipe(epoch)
+        if isinstance(self._recipe, Recipe):
+            return self._recipe
+        recipe = self._recipe(epoch)
+        if not isinstance(recipe, Recipe):
+            raise RecipeError(
+                f"augment.recipe: the function must return a Recipe, got {recipe!r} for epoch {epoch}. Return one for "
+                "every epoch."
+            )
+        return recipe
 
     def close(self) -> None:
         """Free the pipeline and end the thread; the engine may be used again."""

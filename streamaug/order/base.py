@@ -33,6 +33,7 @@ class OrderOptions:
 
     Raises:
         ValueError: If a value is out of its range; names it.
+        TypeError: If `shuffle` or `sticky_lanes` is no bool.
     """
 
     seed: int = 0
@@ -48,9 +49,15 @@ class OrderOptions:
         if self.window is not None:
             object.__setattr__(self, "window", _whole("window", self.window))
         if self.lanes < 1:
-            raise ValueError(f"lanes: must be at least 1, got {self.lanes}. The default is 32.")
+            raise ValueError(f"lanes: must be at least 1, got {self.lanes}. A reader's default is 96.")
         if self.window is not None and self.window < 1:
             raise ValueError(f"window: must be at least 1 sample, got {self.window}. None takes {RUN_LENGTH} a lane.")
+        for field in ("shuffle", "sticky_lanes"):
+            if not isinstance(getattr(self, field), bool | np.bool_):
+                raise TypeError(
+                    f"{field}: must be True or False, got {getattr(self, field)!r}. How far samples are shuffled is "
+                    "window."
+                )
         if self.tail not in ("drop", "pad"):
             raise ValueError(
                 f'tail: must be "drop" or "pad", got {self.tail!r}. Training wants "drop", evaluation "pad".'

@@ -16,7 +16,7 @@ class MapBatch(Stage):
             (`batch.origin` holds seed, epoch and sample ids to draw from), or runs will not repeat.
 
     Raises:
-        TypeError: If fn is not callable.
+        TypeError: If fn is not callable, or returns None.
     """
 
     def __init__(self, source: Stage, fn: Callable[[Batch], Batch]) -> None:
@@ -28,4 +28,7 @@ class MapBatch(Stage):
     def run(self, epoch_pass: EpochPass) -> Iterator[Batch]:
         """The batches that the function returns, one for each batch of the pass."""
         for batch in self.source.run(epoch_pass):
-            yield self._fn(batch)
+            mapped = self._fn(batch)
+            if mapped is None:
+                raise TypeError("MapBatch.fn: must return the batch to deliver, got None. Is its return missing?")
+            yield mapped

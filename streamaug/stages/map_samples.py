@@ -70,12 +70,18 @@ class MapSamples(Stage):
                 if answer is None:
                     rejected.append(row)
                     continue
-                if answer.keys() != given.keys():
+                if not isinstance(answer, Mapping) or answer.keys() != given.keys():
+                    got = sorted(answer) if isinstance(answer, Mapping) else type(answer).__name__
                     raise ValueError(
-                        f"MapSamples.fn: must return the components {sorted(given)} or None, got {sorted(answer)} for "
+                        f"MapSamples.fn: must return the components {sorted(given)} or None, got {got} for "
                         f"sample {batch.origin.keys[row]!r}. Return them all."
                     )
                 for name, value in answer.items():
+                    if not isinstance(value, bytes | bytearray | memoryview):
+                        raise TypeError(
+                            f"MapSamples.fn: must return bytes for each component, got {type(value).__name__} for "
+                            f'{name!r} of sample {batch.origin.keys[row]!r}. Encode it: b"7".'
+                        )
                     columns[name][row] = value
             batch = EncodedBatch(batch.data, columns, batch.origin, batch.attempts)
             if rejected:

@@ -131,7 +131,7 @@ def _of_environment() -> tuple[int, int] | None:
 def _checked(rank: object, world_size: object) -> tuple[int, int]:
     if not (_is_whole(rank) and _is_whole(world_size) and 0 <= rank < world_size):
         raise ValueError(
-            f"ShardReader.rank: must lie in 0..world_size-1, got {rank} of {world_size}. Check the launcher."
+            f"ShardReader.rank: must lie in 0..world_size-1, got {rank!r} of {world_size!r}. Check the launcher."
         )
     return int(rank), int(world_size)
 

@@ -113,6 +113,11 @@ class ShardReader(Stage):
             raise ValueError(
                 f"ShardReader.stall_after: must be seconds above 0, got {stall_after!r}. None says nothing of stalls."
             )
+        if not isinstance(read_ahead, bool):
+            raise TypeError(
+                f"ShardReader.read_ahead: must be True or False, got {read_ahead!r}. How far a pass reads ahead is "
+                "StorageOptions.memory_limit."
+            )
         self._definition: dict[str, Any] = {
             "batch_size": batch_size,
             "seed": seed,
@@ -120,9 +125,9 @@ class ShardReader(Stage):
             "lanes": lanes,
             "window": window,
             "tail": tail,
-            "sticky_lanes": bool(sticky_lanes),
+            "sticky_lanes": sticky_lanes,
             "repeats": repeats,
-            "read_ahead": bool(read_ahead),
+            "read_ahead": read_ahead,
             "on_bad_sample": on_bad_sample,
             "max_bad_samples": max_bad_samples,
             "quarantine": quarantine,

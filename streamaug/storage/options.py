@@ -45,6 +45,7 @@ class StorageOptions:
 
     Raises:
         ValueError: If a value is out of its range, or the endpoint is no http(s) URL or carries a password.
+        TypeError: If `anonymous` or `hedge` is no bool.
     """
 
     endpoint: str | None = None
@@ -67,6 +68,12 @@ class StorageOptions:
             self._check_positive(name)
         if self.concurrency != int(self.concurrency):
             raise ValueError(f"StorageOptions.concurrency: must be a whole number, got {self.concurrency}. Write 16.")
+        for name in ("anonymous", "hedge"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(
+                    f"StorageOptions.{name}: must be True or False, got {getattr(self, name)!r}. Leave it out for the "
+                    "default."
+                )
         if self.cache_dir is not None and int(self.cache_limit) < CACHE_MINIMUM:
             raise ValueError(
                 f"StorageOptions.cache_limit: must hold at least one block, {CACHE_MINIMUM} bytes, "

@@ -178,11 +178,18 @@ def test_everything_bad_is_still_replaced(jpegs):
         ({"device": "cuda:99"}, "device"),
         ({"prefetch": 0}, "prefetch"),
         ({"num_threads": 0}, "num_threads"),
+        ({"annotations": "json"}, r"augment\.annotations: must be Annotations or None, got 'json'"),
     ],
 )
 def test_arguments_are_checked(options, message):
     with pytest.raises(RecipeError, match=message):
         AugmentEngine(recipes.imagenet_eval(), **options)
+
+
+def test_a_function_of_the_epoch_that_returns_no_recipe_is_told_so(jpegs):
+    engine = AugmentEngine(lambda epoch: None, device="cpu", num_threads=1)
+    with pytest.raises(RecipeError, match="the function must return a Recipe, got None for epoch 0"):
+        next(engine.run(encoded_batches(jpegs[:8], 8), refuse))
 
 
 def test_images_of_every_kind_decode():

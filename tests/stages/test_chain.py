@@ -167,6 +167,8 @@ def test_foreign_sources_and_double_augmentation_are_refused(uneven):
         train(url).augment(recipes.imagenet_train(size=32), device="cpu")
     with pytest.raises(TypeError, match="callable"):
         train(url).map_batch(3)
+    with pytest.raises(TypeError, match="must return the batch to deliver, got None"):
+        next(iter(train(url).map_batch(lambda batch: None)))
 
 
 def test_representations_are_short(uneven):

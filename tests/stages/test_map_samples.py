@@ -66,6 +66,13 @@ def test_wrong_functions_and_places_are_refused(uneven):
         reader(uneven[0]).map_samples(3)
     with pytest.raises(ValueError, match="Return them all"):
         next(iter(reader(uneven[0]).map_samples(lambda key, extras: {})))
+    with pytest.raises(ValueError, match=r"must return the components \['cls'\] or None, got int"):
+        next(iter(reader(uneven[0]).map_samples(lambda key, extras: 7)))
+    for label in (7, "7"):  # bytes(7) would be seven zero bytes
+        with pytest.raises(
+            TypeError, match=f"bytes for each component, got {type(label).__name__} for 'cls' of sample"
+        ):
+            next(iter(reader(uneven[0]).map_samples(lambda key, extras, label=label: {"cls": label})))
     late = reader(uneven[0]).augment(recipes.imagenet_train(size=16), device="cpu").map_samples(relabel)
     with pytest.raises(TypeError, match="before augment"):
         next(iter(late))

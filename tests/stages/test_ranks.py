@@ -159,7 +159,7 @@ def test_given_ranks_need_no_launcher_and_are_checked_at_once(url, monkeypatch):
     monkeypatch.setenv("SLURM_NTASKS", "8")
     chain = plain(url, rank=1, world_size=2)
     assert chain.ranks.settled == (1, 2)
-    for rank, world_size in ((2, 2), (-1, 2), (True, 2), (0, 0), (0.0, 1)):
+    for rank, world_size in ((2, 2), (-1, 2), (True, 2), (0, 0), (0.0, 1), (0, "2")):
         with pytest.raises(ValueError, match=r"ShardReader\.rank"):
             sa.ShardReader(sa.ShardSet.open(url), batch_size=32, rank=rank, world_size=world_size)
     with pytest.raises(ValueError, match="go together"):

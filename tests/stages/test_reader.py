@@ -277,10 +277,14 @@ def test_ranks_come_from_the_environment(uneven, monkeypatch):
         ({"batch_size": 400}, "at most 384"),
         ({"lanes": 400}, "lanes=389"),
         ({"on_bad_sample": "skip"}, "on_bad_sample"),
+        ({"shuffle": 1000}, "shuffle: must be True or False, got 1000.*window"),
+        ({"shuffle": "no"}, "shuffle: must be True or False, got 'no'"),
+        ({"sticky_lanes": "no"}, "sticky_lanes: must be True or False, got 'no'"),
+        ({"read_ahead": 2}, r"ShardReader\.read_ahead: must be True or False, got 2"),
     ],
 )
 def test_impossible_parameters_are_refused(uneven, options, match):
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises((ValueError, TypeError), match=match):
         reader(uneven[0], **options)
 
 

@@ -42,6 +42,9 @@ def test_what_else_means_nothing_is_refused():
         StorageOptions(concurrency=1.5)
     with pytest.raises(ValueError, match=r'StorageOptions\.check: must be "version" or "size", got \'etag\''):
         StorageOptions(check="etag")
+    for name in ("anonymous", "hedge"):
+        with pytest.raises(TypeError, match=rf"StorageOptions\.{name}: must be True or False, got 'no'"):
+            StorageOptions(**{name: "no"})
 
 
 @pytest.mark.parametrize("endpoint", ["minio:9000", "http://", "http://h:99999", "http://h h", "ftp://h", "http://h\n"])
