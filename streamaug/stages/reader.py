@@ -72,7 +72,7 @@ class ShardReader(Stage):
             None: never.
 
     Raises:
-        TypeError: If `shards` is no `ShardSet`.
+        TypeError: If `shards` is no `ShardSet`, or `shuffle`, `sticky_lanes` or `read_ahead` no bool.
         ValueError: If a value is out of its range, an epoch has less than one global batch, or the quarantine cannot be
             appended to.
     """
