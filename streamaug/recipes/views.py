@@ -134,7 +134,7 @@ def named_views(views: str, sizes: Sizes) -> tuple[_Branch, dict[str, _Branch]]:
     Raises:
         RecipeError: If there is no such set of views, or it does not fit the sizes.
     """
-    if views not in _NAMED:
+    if not isinstance(views, str) or views not in _NAMED:
         names = ", ".join(f'"{name}"' for name in VIEWS)
         raise RecipeError(f'imagenet_tta.views: must be one of {names}, got {views!r}. Write "ten_crop".')
     front: _Branch = () if views == "multi_scale" else (sizes.resized(),)

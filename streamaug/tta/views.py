@@ -52,7 +52,12 @@ def view_logits(
     with torch.inference_mode():
         parts = []
         for chunk in torch.split(images, chunk_size or size):
-            answer = model(chunk if device is None else chunk.to(device, non_blocking=True))
+            moved = chunk if device is None else chunk.to(device, non_blocking=True)
+            try:
+                answer = model(moved)
+            except RuntimeError as error:
+                _note_dtypes(error, model, moved)
+                raise
             logits = pick_logits(answer, output)
             if logits.ndim == 1:
                 logits = logits[:, None]
@@ -63,6 +68,18 @@ def view_logits(
                 )
             parts.append(logits)
         return torch.cat(parts).view(views, size, -1)
+
+
+def _note_dtypes(error: RuntimeError, model: Model, images: torch.Tensor) -> None:
+    """Say beside a model's error that its parameters have another floating dtype than the images, if they have."""
+    parameters = iter(model.parameters() if isinstance(model, nn.Module) else ())
+    dtype = next((parameter.dtype for parameter in parameters if parameter.is_floating_point()), images.dtype)
+    if dtype != images.dtype:
+        name = str(dtype).removeprefix("torch.")
+        error.add_note(
+            f"The images are {images.dtype}, the model's parameters {dtype}. Write the recipe with dtype={name!r}, or "
+            "give a function that runs the model under torch.autocast."
+        )
 
 
 def device_of(model: Model) -> torch.device | None:
@@ -95,6 +112,17 @@ def warn_of_batch_norms(model: Model) -> None:
             f"TestTimeAugment.model: batch-norm must have statistics to predict samples one by one, got "
             f"{len(untracked)} layers with track_running_stats=False, the first {untracked[0]!r}: a prediction depends "
             "on the other samples of its batch. Train with track_running_stats=True.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_probabilities(logits: torch.Tensor) -> None:
+    """Warn of a model that ends in a softmax of its own, a second of which would make all classes nearly equal."""
+    if logits.shape[-1] > 1 and bool((logits >= 0).all() & ((logits.float().sum(-1) - 1).abs() < 1e-2).all()):
+        warnings.warn(
+            "TestTimeAugment.model: must return logits, got rows that are not negative and add up to 1, as "
+            "probabilities do. Leave its softmax out, or write activation=None.",
             UserWarning,
             stacklevel=3,
         )
@@ -141,8 +169,8 @@ class Predictor:
     def predict_all(self, batches: Iterator[Batch]) -> Iterator[Prediction]:
         """Predictions, one for each batch; warns about batch-norm in train mode."""
         warn_of_batch_norms(self._model)
-        for batch in batches:
-            yield self.predict(batch)
+        for number, batch in enumerate(batches):
+            yield self._predicted(batch, warns=number == 0)
 
     def predict(self, batch: Batch) -> Prediction:
         """The batch's merged probabilities, float32, on the model's device.
@@ -151,10 +179,15 @@ class Predictor:
             ValueError: If the batch is mixed, its views do not fit the weights, the model returns no logits, or a
                 probability is NaN.
         """
+        return self._predicted(batch, warns=False)
+
+    def _predicted(self, batch: Batch, *, warns: bool) -> Prediction:
         targets = decoded(batch, "TestTimeAugment").targets
         if batch.mix is not None or not (targets is None or isinstance(targets, torch.Tensor)):
             raise ValueError("TestTimeAugment: needs images that were not mixed, got a mixed batch. Leave mixing out.")
         logits = view_logits(self._model, batch.images, batch.views, chunk_size=self._chunk_size, output=self._output)
+        if warns and self._activation == "softmax":
+            warn_of_probabilities(logits)
         with torch.no_grad():  # outside of inference mode, so that the result is an ordinary tensor
             merged = merge(
                 logits,

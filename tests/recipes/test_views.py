@@ -128,5 +128,7 @@ def test_unknown_views_are_named():
         recipes.imagenet_tta("ten")
     with pytest.raises(RecipeError, match=r"imagenet_tta.views"):
         recipes.view_names("ten")
+    with pytest.raises(RecipeError, match=r"imagenet_tta.views: .*, got \['hflip'\]"):
+        recipes.imagenet_tta(["hflip"])
     assert recipes.view_names("ten_crop")[:5] == recipes.view_names("five_crop")
     assert recipes.view_names("ten_crop")[5] == "mirrored top left"

@@ -88,6 +88,30 @@ def test_batch_norm_without_statistics_of_its_own_is_warned_about():
         list(Predictor(nn.Sequential(*layers).eval()).predict_all(iter([batch()])))
 
 
+def test_probabilities_in_place_of_logits_are_warned_about(model):
+    def softmaxed(images):
+        return model(images).softmax(-1)
+
+    with pytest.warns(UserWarning, match="must return logits, got rows .* add up to 1") as caught:
+        list(Predictor(softmaxed).predict_all(iter([batch(), batch()])))
+    assert len(caught) == 1
+    for quiet, activation in ((softmaxed, None), (model, "softmax")):  # warnings are errors here
+        list(Predictor(quiet, activation=activation).predict_all(iter([batch()])))
+
+
+def test_a_model_of_another_dtype_than_the_images_is_told_what_to_do(model):
+    with pytest.raises(RuntimeError) as caught:
+        Predictor(model.to(torch.bfloat16)).predict(batch())
+    assert "The images are torch.float32, the model's parameters torch.bfloat16" in caught.value.__notes__[0]
+    with pytest.raises(RuntimeError, match="its own") as caught:
+        Predictor(failing).predict(batch())
+    assert not hasattr(caught.value, "__notes__")
+
+
+def failing(images):
+    raise RuntimeError("its own")
+
+
 def test_weights_are_used_with_the_activation_of_their_fit(model):
     logits = tta.view_logits(model, batch().images, 4)
     fitted = tta.fit_tta_weights(logits, batch().targets, activation="sigmoid")
