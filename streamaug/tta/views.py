@@ -119,7 +119,10 @@ def warn_of_batch_norms(model: Model) -> None:
 
 def warn_of_probabilities(logits: torch.Tensor) -> None:
     """Warn of a model that ends in a softmax of its own, a second of which would make all classes nearly equal."""
-    if logits.shape[-1] > 1 and bool((logits >= 0).all() & ((logits.float().sum(-1) - 1).abs() < 1e-2).all()):
+    if logits.shape[-1] == 1:
+        return
+    add_up = (logits >= 0).all() & ((logits.float().sum(-1) - 1).abs() < 1e-2).all()
+    if bool(add_up & (logits != logits.round()).any()):  # zeros and ones may be any scores
         warnings.warn(
             "TestTimeAugment.model: must return logits, got rows that are not negative and add up to 1, as "
             "probabilities do. Leave its softmax out, or write activation=None.",

@@ -95,7 +95,11 @@ def test_probabilities_in_place_of_logits_are_warned_about(model):
     with pytest.warns(UserWarning, match="must return logits, got rows .* add up to 1") as caught:
         list(Predictor(softmaxed).predict_all(iter([batch(), batch()])))
     assert len(caught) == 1
-    for quiet, activation in ((softmaxed, None), (model, "softmax")):  # warnings are errors here
+
+    def certain(images):
+        return torch.eye(CLASSES)[torch.arange(len(images)) % CLASSES]
+
+    for quiet, activation in ((softmaxed, None), (certain, "softmax"), (model, "softmax")):  # warnings are errors here
         list(Predictor(quiet, activation=activation).predict_all(iter([batch()])))
 
 
