@@ -170,10 +170,10 @@ class SimulatedGpu(Runner):
 @contextmanager
 def simulated_gpu(index=0, runner=SimulatedGpu):
     """Engines made within run the GPU's graph on the CPU, as if torch had a GPU of this index."""
-    engine = import_module("streamaug.dali.engine")
+    engine, flight = (import_module(f"streamaug.dali.{name}") for name in ("engine", "flight"))
     with (
         patch.object(engine, "resolve_device", lambda name, warn: None if name == "cpu" else index),
-        patch.object(engine, "Runner", runner),
+        patch.object(flight, "Runner", runner),
     ):
         yield
 

@@ -1,18 +1,16 @@
 """Runs recipes: encoded batches in, as many augmented batches out, in the same order.
 
-The preparer finds bad samples from their bytes before DALI sees them; DALI refuses other bad samples. Either
-is replaced, and after a refusal every batch under way runs again from the inputs that the engine kept, bit for bit. An
-error for which no sample is to blame, of a GPU or for want of memory, is raised unchanged, after the batches before it.
+The preparer finds bad samples from their bytes before DALI sees them; DALI refuses other bad samples, which `flight`
+replaces. An error for which no sample is to blame, of a GPU or for want of memory, is raised unchanged, after the
+batches before it.
 A thread of the engine's own, which lives as long as the pass, prepares the batch that comes next while the thread that
 takes batches trains; the user's functions, stand-ins and errors stay with the latter. No pixel depends on a state of
 the engine.
 """
 
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from functools import partial
 from typing import Any, Literal
@@ -24,37 +22,16 @@ from streamaug.dali.ahead import Ahead
 from streamaug.dali.builds import warn_of_two_builds
 from streamaug.dali.counting import PipelineCounts
 from streamaug.dali.device import default_threads, device_name, resolve_device
-from streamaug.dali.graph import define
+from streamaug.dali.flight import Flight
+from streamaug.dali.intake import Intake, Waiting
 from streamaug.dali.known_headers import KnownHeaders
 from streamaug.dali.layout import Layout
 from streamaug.dali.prepare import Job, Preparer
-from streamaug.dali.recover import undecodable
-from streamaug.dali.runner import Runner
 from streamaug.errors import RecipeError
 from streamaug.recipes.annotations import Annotations
 from streamaug.recipes.recipe import Recipe
 from streamaug.samples.problem import Replace
 from streamaug.samples.target import TargetFunction
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """The batch that was read last, its preparer, and its job, which the engine's thread may have to make."""
-
-    batch: EncodedBatch
-    preparer: Preparer
-    job: "Job | Future[Job | None] | None"
-
-
-@dataclass(slots=True)
-class _Intake:
-    """The source's side of a pass: the batch that was read last and waits, and the error that ended the source."""
-
-    batches: Iterator[EncodedBatch]
-    replace: Replace
-    waiting: _Waiting | None = None
-    ended: bool = False
-    error: Exception | None = None
 
 
 class AugmentEngine:
@@ -120,17 +97,12 @@ class AugmentEngine:
         self.clipped_boxes = 0
         #: Malformed boxes that were left out so far.
         self.dropped_boxes = 0
-        #: The number of batches so far that DALI refused, after which its pipeline was built anew.
-        self.recoveries = 0
         self._keeps_headers = keeps_headers
         self._known: KnownHeaders | None = None
         self._ahead: Ahead | None = None
         self._preparer: Preparer | None = None
-        self._runner: Runner | None = None
-        #: The preparer of the runner, and the runner's batch size, in samples of DALI's.
-        self._largest: tuple[Preparer | None, int] = (None, 0)
-        self._flight: deque[Job] = deque()
-        self._intake: _Intake | None = None
+        self._flight = Flight(prefetch, self._hw_decoder_load)
+        self._intake: Intake | None = None
         #: The counts of the pass under way, else of the last pass.
         self.counts = PipelineCounts()
 
@@ -152,6 +124,11 @@ class AugmentEngine:
             "hw_decoder_load": self._hw_decoder_load,
             "keeps_headers": self._keeps_headers,
         }
+
+    @property
+    def recoveries(self) -> int:
+        """The number of batches so far that DALI refused, after which its pipeline was built anew."""
+        return self._flight.recoveries
 
     def __repr__(self) -> str:
         recipe = self._recipe
@@ -184,8 +161,8 @@ class AugmentEngine:
         counts = self.counts = counts or PipelineCounts()
         self._device = resolve_device(self._device_name, warn=True)
         self._threads = self._num_threads or default_threads(world_size)
-        self._drain()  # of a pass that an interrupt left before its end
-        intake = self._intake = _Intake(iter(batches), replace)
+        self._flight.begin(self._device, self._threads, counts)
+        intake = self._intake = Intake(iter(batches), replace)
         try:
             self._refill(intake)
             while self._flight:
@@ -204,7 +181,7 @@ class AugmentEngine:
             if self._intake is intake:
                 self._intake = None
                 self._end_thread()
-                self._drain()
+                self._flight.drain()
         error, intake.error = intake.error, None  # dropped here, so that its traceback's frames are freed at once
         if error is not None:
             try:
@@ -226,8 +203,7 @@ class AugmentEngine:
 
     def close(self) -> None:
         """Free the pipeline and end the thread; the engine may be used again."""
-        self._flight.clear()
-        self._runner = None
+        self._flight.close()
         self._end_thread()
 
     def _end_thread(self) -> None:
@@ -235,7 +211,7 @@ class AugmentEngine:
         if ahead is not None:
             ahead.close()
 
-    def _refill(self, intake: _Intake) -> None:
+    def _refill(self, intake: Intake) -> None:
         """Keep `prefetch` batches under way and the next one in preparation, so that DALI never waits for Python."""
         while True:
             if intake.waiting is None and not intake.ended:
@@ -246,7 +222,7 @@ class AugmentEngine:
                 except Exception as error:  # noqa: BLE001 - raised again, after the batches before it
                     intake.ended, intake.error = True, error
             waiting = intake.waiting
-            if waiting is None or len(self._flight) >= self._prefetch or (self._flight and not self._fits(waiting)):
+            if waiting is None or not self._flight.has_room(waiting):
                 return
             intake.waiting = None
             try:
@@ -254,9 +230,9 @@ class AugmentEngine:
             except Exception as error:  # noqa: BLE001 - likewise
                 intake.ended, intake.error = True, error
                 return
-            self._submit(job, intake)
+            self._flight.submit(job, intake)
 
-    def _in_preparation(self, batch: EncodedBatch, replace: Replace) -> _Waiting:
+    def _in_preparation(self, batch: EncodedBatch, replace: Replace) -> Waiting:
         """Hand a batch to the engine's thread, or prepare it here where the user's functions are needed."""
         recipe = self.recipe(batch.origin.epoch)
         kind = "cpu" if self._device is None else "gpu"
@@ -273,12 +249,12 @@ class AugmentEngine:
                 known=self._known,
             )
         if not preparer.runs_ahead:
-            return _Waiting(batch, preparer, preparer.prepare(batch, replace))
+            return Waiting(batch, preparer, preparer.prepare(batch, replace))
         if self._ahead is None:
             self._ahead = Ahead()
-        return _Waiting(batch, preparer, self._ahead.submit(partial(preparer.prepare_ahead, batch)))
+        return Waiting(batch, preparer, self._ahead.submit(partial(preparer.prepare_ahead, batch)))
 
-    def _prepared(self, waiting: _Waiting, replace: Replace) -> Job:
+    def _prepared(self, waiting: Waiting, replace: Replace) -> Job:
         """The job of a batch in preparation; made here where the engine's thread left a decision to this thread."""
         job, waiting.job = waiting.job, None  # an error's traceback must not keep the future, which keeps the error
         try:
@@ -287,115 +263,19 @@ class AugmentEngine:
             del job
         return waiting.preparer.prepare(waiting.batch, replace) if made is None else made
 
-    def _fits(self, job: Job | _Waiting) -> bool:
-        runner = self._runner
-        if runner is None or runner.owner is not job.preparer or runner.device != self._device:
-            return False
-        return len(job.batch.data) * job.preparer.layout.rows_per_image <= runner.batch_size
-
-    def _submit(self, job: Job, intake: _Intake) -> None:
-        self._flight.append(job)
-        try:
-            try:
-                self._start(job)
-            except RuntimeError as error:
-                self._recover(error, intake)
-        except (RuntimeError, MemoryError) as error:
-            self._give_up(error, intake)
-
-    def _start(self, job: Job) -> None:
-        if not self._fits(job):
-            self._runner = None
-            preparer, load = job.preparer, self._hw_decoder_load
-            # After a refusal larger batches may be under way than the first that is started anew.
-            owner, largest = self._largest
-            self._largest = preparer, max(job.rows, largest if owner is preparer else 0)
-            self.counts.pipelines += 1
-            with self.counts.building:
-                self._runner = Runner(
-                    lambda nodes: define(preparer.layout, nodes[0], preparer.named(nodes[1:]), load),
-                    owner=preparer,
-                    inputs=len(preparer.names) + 1,
-                    batch_size=self._largest[1],
-                    num_threads=self._threads,
-                    prefetch=self._prefetch,
-                    device=self._device,
-                )
-        if self._runner is not None:
-            self._runner.submit(job.inputs)
-
-    def _collect(self, intake: _Intake) -> Batch | None:
+    def _collect(self, intake: Intake) -> Batch | None:
         """The oldest batch; None if it could not be made, and the intake holds the error instead."""
-        while self._flight and self._runner is not None:
-            try:
-                with self.counts.in_pipeline:
-                    tensors = self._runner.collect()
-            except RuntimeError as error:
-                self._recover(error, intake)
-                continue
-            batch = self._finished(self._flight[0], tensors)
-            self._put_away(self._flight.popleft())
-            return batch
-        return None
+        tensors = self._flight.collect(intake)
+        if tensors is None:
+            return None
+        batch = self._finished(self._flight.oldest, tensors)
+        self._put_away(self._flight.take())
+        return batch
 
     def _put_away(self, job: Job) -> None:
         """Free a job's thousands of small objects in the engine's thread, if it has started."""
         if self._ahead is not None:
             self._ahead.submit(partial(_forget, job))
-
-    def _recover(self, error: RuntimeError, intake: _Intake) -> None:
-        """After DALI refused a batch: replace the rows that it cannot decode, and start all batches under way anew.
-
-        Raises:
-            RuntimeError: `error`, if every sample decodes on the CPU, so that no sample is to blame.
-        """
-        self._runner = None
-        self.recoveries += 1
-        jobs, self._flight = list(self._flight), deque()
-        replaced = False
-        for job in jobs:
-            problems = undecodable(job)
-            if problems:
-                replaced = True
-                try:
-                    job = job.preparer.prepare(intake.replace(job.batch, problems), intake.replace)
-                except Exception as refusal:  # noqa: BLE001 - raised again, after the batches before it
-                    intake.ended, intake.error, intake.waiting = True, refusal, None
-                    break
-            self._flight.append(job)
-        if not replaced:
-            where = "the CPU" if self._device is None else f"cuda:{self._device}"
-            error.add_note(
-                f"augment: DALI failed on {where}, and each sample under way decodes on a CPU by itself: none is to "
-                "blame, and none was replaced. For want of memory, give smaller batches or augment(prefetch=1)."
-            )
-            raise error
-        again, self._flight = list(self._flight), deque()
-        for job in again:
-            self._submit(job, intake)
-            if not self._flight or self._flight[-1] is not job:
-                return  # the batch that was given up, and those after it
-
-    def _give_up(self, error: Exception, intake: _Intake) -> None:
-        """After an error of the batch that was submitted last: the batches before it run anew, then it is raised."""
-        intake.ended, intake.error, intake.waiting = True, error, None
-        jobs, self._flight, self._runner = list(self._flight)[:-1], deque(), None
-        try:
-            for job in jobs:
-                self._flight.append(job)
-                self._start(job)
-        except (RuntimeError, MemoryError):  # the pipeline is dead, and the first error says why
-            self._flight.clear()
-            self._runner = None
-
-    def _drain(self) -> None:
-        """Empty the pipeline for the next pass; drop it if it is dead."""
-        self._flight.clear()
-        try:
-            if self._runner is not None:
-                self._runner.drain()
-        except (RuntimeError, MemoryError):
-            self._runner = None
 
     def _finished(self, job: Job, tensors: list[torch.Tensor]) -> Batch:
         output = job.preparer.layout.recipe.output

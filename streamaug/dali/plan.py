@@ -1,4 +1,4 @@
-"""The numpy side of a batch: random numbers, crop windows, matrices, parameters; all inputs of DALI but the images.
+"""The numpy side of a batch: crop windows, matrices, parameters; all inputs of DALI but the images.
 
 In: a `Layout`, the images' headers and the batch's origin. Out: a `Plan`, whose arrays are, row by row, a pure function
 of (recipe, seed, epoch, sample id, attempt, image size). Never touches pixels, never imports DALI.
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamaug.batch import Int64Array, Origin
+from streamaug.dali.composition import SUPPORT, Composed, compose, mirroring, needed_part, rectangle, resizing
+from streamaug.dali.draws import BatchDraws
 from streamaug.dali.layout import (
     SHAPE,
     START,
@@ -28,18 +30,12 @@ from streamaug.dali.layout import (
 )
 from streamaug.dali.orientation import Turns, stored_window, turn_matrices, turns
 from streamaug.dali.sideways import sideways
-from streamaug.geometry import Matrices, identity, scaling, transform_points, translation, window
-from streamaug.ops.base import Draws, Extent, Flags, Operation, Rectangles
-from streamaug.random import Stream, uniform
+from streamaug.geometry import Matrices, translation
+from streamaug.ops.base import Draws, Flags, Rectangles
 from streamaug.samples.image_header import Header
 
-#: Half width of the filters, in output pixels (at least in source pixels).
-_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
-#: Pixels decoded beyond the filter's need, so that chroma upsampling at the window's edge does not matter.
-_MARGIN = 3.0
-#: Coordinates this close to a whole number count as that number; matrices this close to the identity, as the identity.
+#: Matrices this close to the identity count as the identity.
 _EPSILON = 1e-6
-_SUBSTITUTE_STRIDE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +112,21 @@ class _BatchPlanner:
         self._layout, self._kept = layout, kept
         self._size, self._upright = size, upright
         self._height, self._width = size[:, 0], size[:, 1]
-        self._origin = origin
-        self._attempts = attempts if attempts is not None and attempts.any() else None
-        self._plan = Plan({}, [], {}, {}, [])
+        self._draws = BatchDraws(origin, attempts)
+        self._plan = Plan({}, [], self._draws.selected, self._draws.draws, [])
 
     def run(self) -> Plan:
         layout = self._layout
         composed = [self._compose(geometry) for geometry in layout.geometries]
         for view in layout.views:
             parts = composed[view.geometry]
-            self._plan.matrices.append(_mirror(layout.recipe.size[1]) @ parts.total if view.mirrored else parts.total)
-            self._plan.shown.append(_rectangle(parts.lead, parts.lead_height, parts.lead_width))
+            self._plan.matrices.append(mirroring(layout.recipe.size[1]) @ parts.total if view.mirrored else parts.total)
+            self._plan.shown.append(rectangle(parts.lead, parts.lead_height, parts.lead_width))
         resampled = composed if layout.cut_from is None else [self._compose(layout.cut_from)]
         # The decoded window holds the windows of all geometries.
-        needed = np.stack([self._needed(g, c) for g, c in zip(layout.resampled, resampled, strict=True)])
+        needed = np.stack(
+            [needed_part(g, c, self._height, self._width) for g, c in zip(layout.resampled, resampled, strict=True)]
+        )
         start = needed[..., :2].min(axis=0)
         end = needed[..., 2:].max(axis=0)
         self._decode(start, end)
@@ -169,16 +166,16 @@ class _BatchPlanner:
             feeds[TurnFeed.HORIZONTAL] = upright.horizontal.astype(np.int32)
             feeds[TurnFeed.VERTICAL] = upright.vertical.astype(np.int32)
 
-    def _cut(self, parts: "_Composed") -> None:
+    def _cut(self, parts: Composed) -> None:
         """Feeds of the views that are cut from one resized image."""
         self._fill_up()
         feeds, views, size = self._plan.feeds, len(self._layout.views), self._layout.recipe.size
         # From the resized image, which is not mirrored yet, to each view: whole pixels.
         extent = np.stack([parts.lead_height, parts.lead_width], axis=1)
-        resized = np.linalg.inv(_resized(_rectangle(parts.lead, *extent.T), extent))
+        resized = np.linalg.inv(resizing(rectangle(parts.lead, *extent.T), extent))
         moves = np.concatenate([matrices @ resized for matrices in self._plan.matrices])
         high, wide = (np.full(len(moves), float(side)) for side in size)
-        corner = np.rint(_rectangle(moves, high, wide)[:, :2])
+        corner = np.rint(rectangle(moves, high, wide)[:, :2])
         room = np.maximum(np.tile(extent, (views, 1)) - size, 1.0)
         feeds[rows_feed(0)] = self._rows_of(0)
         feeds[RowFeed.SOURCE] = np.tile(np.arange(len(self._height), dtype=np.int32), views)
@@ -219,79 +216,17 @@ class _BatchPlanner:
         if mirror is not None and (view.mirrors_early or not self._layout.joins_views):
             feeds[mirror_feed(number)] = (mirror ^ view.mirrored).astype(np.int32)
         for index, operation in view.photometric:
-            selected, draws = self._draw(index, operation)
+            selected, draws = self._draws.of(index, operation)
             if operation.probability < 1.0:
                 feeds[selected_feed(number, index)] = selected
             for name, values in operation.parameters(draws, *size).items():
                 feeds[parameter_feed(number, index, name)] = _contiguous(values)
 
-    def _draw(self, index: int, operation: Operation) -> tuple[Flags, Draws]:
-        """The samples that operation `index` changes, and its random numbers; the first draw decides about a sample."""
-        if index not in self._plan.selected:
-            count = operation.draws + 1
-            if operation.draws == 0 and operation.probability in (0.0, 1.0):
-                numbers = np.zeros((len(self._height), 1))
-            else:
-                numbers = self._uniform(index, count)
-            self._plan.selected[index] = numbers[:, 0] < operation.probability
-            self._plan.draws[index] = numbers[:, 1:]
-        return self._plan.selected[index], self._plan.draws[index]
-
-    def _uniform(self, index: int, count: int) -> Draws:
-        """float64 (B, count): random numbers of stream `index`; a stand-in has those of its attempt."""
-        origin = self._origin
-        numbers = uniform(origin.seed, origin.epoch, origin.draw_ids, stream=Stream.OPERATIONS + index, n=count)
-        if self._attempts is not None:
-            for attempt in np.unique(self._attempts[self._attempts > 0]).tolist():
-                rows = self._attempts == attempt
-                stream = Stream.SUBSTITUTE_OPERATIONS + attempt * _SUBSTITUTE_STRIDE + index
-                ids = origin.draw_ids[rows]
-                numbers[rows] = uniform(origin.seed, origin.epoch, ids, stream=stream, n=count)
-        return numbers
-
-    def _compose(self, geometry: Geometry) -> "_Composed":
-        """Draw a geometry's operations and multiply their matrices."""
-        height, width = self._height, self._width
-        total = identity(len(height))
-        parts = _Composed(total, height, width)
-        for number, (index, operation) in enumerate(geometry.operations):
-            selected, draws = self._draw(index, operation)
-            if operation.keeps_boxes:
-                matrix = operation.matrix_keeping(draws, height, width, _moved(self._kept, total))
-            else:
-                matrix = operation.matrix(draws, height, width)
-            if operation.probability < 1.0:
-                matrix = np.where(selected[:, None, None], matrix, operation.unselected(height, width))
-            total = matrix @ total
-            height, width = operation.frame(height, width)
-            if number == 0:
-                parts.first = _rectangle(matrix, height, width)
-            if number == geometry.lead - 1:
-                parts.lead, parts.lead_height, parts.lead_width = total, height, width
-            if operation.shows() is not None:
-                parts.bordered |= selected & operation.exposes(draws) & (matrix != np.eye(3)).any(axis=(1, 2))
-        parts.total = total
-        return parts
-
-    def _needed(self, geometry: Geometry, parts: "_Composed") -> Rectangles:
-        """float64 (B, 4), whole numbers: top, left, bottom and right of the part to decode."""
-        zero = np.zeros_like(self._height)
-        limits = np.stack([zero, zero, self._height, self._width], axis=1)
-        if geometry.ignores_outside_window:
-            limits = parts.first
-        shown = _rectangle(parts.lead, parts.lead_height, parts.lead_width)
-        if geometry.one_warp and geometry.warps:
-            margin = np.zeros((len(zero), 2))  # outside the frame is border
-        else:
-            # The filter reaches beyond the frame's edge.
-            scale = (shown[:, 2:] - shown[:, :2]) / np.stack([parts.lead_height, parts.lead_width], axis=1)
-            margin = _SUPPORT[geometry.interpolation] * np.maximum(scale, 1.0) + _MARGIN
-        low = np.maximum(np.floor(shown[:, :2] - margin), limits[:, :2])
-        high = np.minimum(np.ceil(shown[:, 2:] + margin), limits[:, 2:])
-        return np.concatenate([low, high], axis=1)
+    def _compose(self, geometry: Geometry) -> Composed:
+        return compose(geometry, self._height, self._width, self._kept, self._draws)
 
     def _resize(
-        self, number: int, geometry: Geometry, parts: "_Composed", start: Rectangles, end: Rectangles
+        self, number: int, geometry: Geometry, parts: Composed, start: Rectangles, end: Rectangles
     ) -> Flags | None:
         """Feeds of a resize with a filter, and of the warp after it where the recipe has one; the mirror flags.
 
@@ -303,14 +238,14 @@ class _BatchPlanner:
             end: float64 (B, 2), its bottom and right.
         """
         feeds = self._plan.feeds
-        shown = _rectangle(parts.lead, parts.lead_height, parts.lead_width)
+        shown = rectangle(parts.lead, parts.lead_height, parts.lead_width)
         low, high = shown[:, :2] - start, shown[:, 2:] - start
         extent = shown[:, 2:] - shown[:, :2]
         lead = np.stack([parts.lead_height, parts.lead_width], axis=1)
         # The samples to resize lying on their side; only where all frames have one size.
         transposed = np.zeros(len(shown), np.bool_)
         if geometry.may_transpose and geometry.lead_size is not None:
-            transposed = sideways(low, high, end - start, geometry.lead_size, _SUPPORT[geometry.interpolation])
+            transposed = sideways(low, high, end - start, geometry.lead_size, SUPPORT[geometry.interpolation])
             feeds[GeometryFeed.TRANSPOSED.of(number)] = transposed
             feeds[GeometryFeed.TRANSPOSED_SIZE.of(number)] = np.ascontiguousarray((end - start)[:, ::-1], np.float32)
         # The region to resize, where it is not the whole decoded window; and the size of the result.
@@ -329,7 +264,7 @@ class _BatchPlanner:
             feeds[GeometryFeed.ENLARGED.of(number)] = np.all(extent <= lead, axis=1)
         # The geometry after the resize: one warp, or a mirroring.
         if geometry.warps:
-            return self._warp(number, geometry, parts, parts.total @ np.linalg.inv(_resized(shown, lead)))
+            return self._warp(number, geometry, parts, parts.total @ np.linalg.inv(resizing(shown, lead)))
         if self._layout.cut_from is not None:
             return None  # the cuts mirror
         if "v" in geometry.flips and "v" not in mirrors:
@@ -345,14 +280,14 @@ class _BatchPlanner:
                 backwards[:, axis] = total[:, row, row] < 0
         return np.where(backwards, high, low), np.where(backwards, low, high)
 
-    def _warp(self, number: int, geometry: Geometry, parts: "_Composed", matrices: Matrices) -> Flags | None:
+    def _warp(self, number: int, geometry: Geometry, parts: Composed, matrices: Matrices) -> Flags | None:
         """Feeds of the warp: matrices, and flags of samples to warp, with a border, to mirror."""
         feeds = self._plan.feeds
         # Mirroring is left to the output, where it costs nothing; or it stays in the matrices.
         mirror = None
         if geometry.flips and self._layout.mirrors_last(number):
             mirror = np.linalg.det(matrices) < 0
-            matrices = np.where(mirror[:, None, None], _mirror(geometry.size[1]) @ matrices, matrices)
+            matrices = np.where(mirror[:, None, None], mirroring(geometry.size[1]) @ matrices, matrices)
         inverse = np.linalg.inv(matrices)
         inverse /= inverse[:, 2:, 2:]
         unchanged = np.abs(inverse - np.eye(3)).max(axis=(1, 2)) < _EPSILON
@@ -366,58 +301,7 @@ class _BatchPlanner:
         return mirror
 
 
-class _Composed:
-    """The matrices of a geometry's operations, composed in order.
-
-    Attributes:
-        first: float64 (B, 4), the part of the image that the first operation keeps.
-        lead: After the operations at the front that only scale, shift and mirror.
-        lead_height: The frames' heights there.
-        lead_width: Their widths.
-        total: After all operations.
-        bordered: bool (B,), the samples that show the border.
-    """
-
-    __slots__ = ("bordered", "first", "lead", "lead_height", "lead_width", "total")
-
-    def __init__(self, unchanged: Matrices, height: Extent, width: Extent) -> None:
-        """Before the first operation: the whole image."""
-        self.bordered: Flags = np.zeros(len(unchanged), bool)
-        self.first: Rectangles = _rectangle(unchanged, height, width)
-        self.lead, self.total = unchanged, unchanged
-        self.lead_height, self.lead_width = height, width
-
-
-def _moved(rectangles: Rectangles, matrices: Matrices) -> Rectangles:
-    """The rectangles around rectangles (B, 4) moved by matrices (B, 3, 3)."""
-    corners = rectangles[:, [1, 0, 3, 0, 3, 2, 1, 2]].reshape(-1, 4, 2)
-    moved = transform_points(matrices, corners)[..., ::-1]
-    return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
-
-
 def _contiguous(values: npt.NDArray[Any] | list[npt.NDArray[Any]]) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
     if isinstance(values, list):
         return [np.ascontiguousarray(value) for value in values]
     return np.ascontiguousarray(values)
-
-
-def _mirror(width: int) -> Matrices:
-    return translation(width, 0.0) @ scaling(-1.0, 1.0)
-
-
-def _resized(shown: Rectangles, size: Rectangles) -> Matrices:
-    """float64 (B, 3, 3): a resize of rectangles (B, 4) to heights and widths (B, 2), without mirroring."""
-    extent = shown[:, 2:] - shown[:, :2]
-    return window(shown[:, 0], shown[:, 1], extent[:, 0], extent[:, 1], (size[:, 0], size[:, 1]))
-
-
-def _rectangle(matrices: Matrices, height: Extent, width: Extent) -> Rectangles:
-    """float64 (B, 4): top, left, bottom, right of the part that an aligned matrix maps to a height × width frame."""
-    corners = np.empty((len(matrices), 2, 2))  # row, end, axis
-    for axis, row, extent in ((0, 1, height), (1, 0, width)):
-        scale, shift = matrices[:, row, row], matrices[:, row, 2]
-        corners[:, 0, axis], corners[:, 1, axis] = -shift / scale, (extent - shift) / scale
-    corners.sort(axis=1)
-    whole = np.rint(corners)
-    corners = np.where(np.abs(corners - whole) < _EPSILON, whole, corners)
-    return corners.reshape(-1, 4)

@@ -17,7 +17,7 @@ def warn_of_shared_lanes(order: Order, world_size: int) -> None:
         f"by up to {readers} ranks. Batches are the same; "
         f"lanes={world_size * max(1, order.lanes // world_size)} would read each byte once.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
@@ -30,5 +30,5 @@ def warn_of_dropped_tail(order: Order, share: Share) -> None:
             f"{order.num_positions} that fill no global batch of {share.global_batch} and are dropped. Give "
             'tail="pad", and leave out the rows of origin.is_padding.',
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -1,4 +1,6 @@
-"""The delivery of passes: the iterator of `iter()`, the begin of a pass, and its end when another begins.
+"""The passes of a chain: the iterator of `iter()`, the begin of a pass, and its end when another begins.
+
+In: the chain's position, and what proposes its next pass. Out: one `RunningPass` at a time.
 
 A pass begins with its first batch: until that batch is ready, nothing of the chain has moved. Only the stage that the
 user iterates counts delivered batches, so a state never runs ahead of the training loop, however much the stages below
@@ -11,17 +13,15 @@ context manager in Python, and a batch is counted by assignments alone, between 
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamaug.errors import StreamaugError
 from streamaug.reader.state import EpochPass, Progress
 from streamaug.stages.loaders import refuse_unfit_loader
-from streamaug.stages.notes import note_where
-from streamaug.stages.ranges import profiler_ranges
+from streamaug.stages.running_pass import RunningPass
 from streamaug.stages.trainers import warn_of_forgetful_trainer
-from streamaug.stages.watch import Watch
 
 if TYPE_CHECKING:
     from streamaug.stages.base import Stage
@@ -29,168 +29,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Running:
-    """A pass that delivers the batches of one stage.
-
-    Attributes:
-        stage: The stage that the user iterates.
-        epoch_pass: The pass.
-        held: The next batch, in a tuple of one; empty where it was not made yet.
-
-    Args:
-        stage: As above.
-        epoch_pass: As above.
-        left: Called with the pass when it is over, however it ends, also when nothing refers to it any more.
-        stall_after: Seconds after which a batch that the loop asked for and did not get is a warning, see `Watch`.
-    """
-
-    def __init__(
-        self,
-        stage: "Stage",
-        epoch_pass: EpochPass,
-        left: Callable[[EpochPass], None],
-        stall_after: float | None,
-    ) -> None:
-        self.stage, self.epoch_pass = stage, epoch_pass
-        self._left = weakref.finalize(self, _tell, weakref.WeakMethod(left), epoch_pass)
-        self._watch = Watch(epoch_pass, stall_after)
-        epoch_pass.meter.ranges = profiler_ranges()
-        self.held: tuple[Any, ...] = ()
-        try:
-            self._batches: Iterator[Any] | None = _batches_of(stage, epoch_pass)
-        except Exception as error:
-            note_where(error, stage, epoch_pass)
-            raise
-        self._busy = False
-        self._ended = False
-
-    @property
-    def under_way(self) -> bool:
-        """Whether it can deliver more batches."""
-        return not (self._ended or self.epoch_pass.complete)
-
-    def look(self) -> Any:
-        """The next batch, without delivering it.
-
-        Raises:
-            StopIteration: If all batches were delivered.
-            StreamaugError: If the pass was ended, or stopped before it was complete.
-        """
-        if self.epoch_pass.complete:
-            self._finish()
-            raise StopIteration
-        if self._ended or self._batches is None:
-            raise StreamaugError(self._why_ended())
-        if not self.held:
-            self.held = (self._made(self._batches),)
-        return self.held[0]
-
-    def give_back(self, batch: Any, delivered: int) -> None:
-        """Undo the delivery of the last batch, which did not reach the user."""
-        if self.epoch_pass.delivered == delivered + 1 and not self.held and not self._ended:
-            self.epoch_pass.delivered = delivered
-            self.held = (batch,)
-
-    def end(self) -> None:
-        """Stop delivering and free the pass's threads and pipelines; where it is making a batch, once that is done."""
-        self._ended, self.held = True, ()
-        if not self._busy:
-            self._close()
-
-    def rest(self) -> None:
-        """Leave no thread of this module behind, until the next batch is made."""
-        self._watch.end()
-
-    def _made(self, batches: Iterator[Any]) -> Any:
-        self._busy, meter = True, self.epoch_pass.meter
-        try:
-            self._watch.start()
-            meter.ask()
-            batch = next(batches)
-            meter.answer()
-        except StopIteration:
-            self._ended = True
-            raise StreamaugError(
-                f"iterator: epoch {self.epoch_pass.epoch} stopped after {self.epoch_pass.delivered} of "
-                f"{self.epoch_pass.num_batches} batches, because an earlier error or close() ended it, or a stage "
-                "gave less than it was given. Load the last state and iterate anew."
-            ) from None
-        except Exception as error:
-            self._ended = True
-            note_where(error, self.stage, self.epoch_pass)
-            raise
-        except BaseException:
-            self._ended = True
-            raise
-        finally:
-            # No call before this: an interrupt in it would lose the batch.
-            self._busy = False
-            if self._ended:
-                self._close()
-        if self._ended:
-            raise StreamaugError(self._why_ended())
-        return batch
-
-    def _finish(self) -> None:
-        """After the last batch: let the stages run to their ends, once."""
-        batches, self._batches = self._batches, None
-        if batches is None or self._ended:
-            return
-        meter = self.epoch_pass.meter
-        try:
-            meter.ask()
-            next(batches)
-        except StopIteration:
-            return
-        finally:
-            meter.answer()
-            self._watch.end()
-        raise StreamaugError(
-            f"{type(self.stage).__name__}: a stage must give a batch for each that it is given, got more than "
-            f"{self.epoch_pass.num_batches}. Yield once for each batch of self.source.run(epoch_pass)."
-        )
-
-    def _close(self) -> None:
-        batches, self._batches = self._batches, None
-        try:
-            close = getattr(batches, "close", None)
-            if close is not None:
-                close()
-            self._left()
-        finally:
-            self.epoch_pass.meter.answer()
-            self._watch.end()
-
-    def _why_ended(self) -> str:
-        return (
-            f"iterator: this pass over epoch {self.epoch_pass.epoch} was ended by a later pass, set_epoch(), seek(), "
-            "load_state_dict() or close() of the same chain, or by an error. Keep one loop over a chain at a time."
-        )
-
-
-def _tell(left: "weakref.WeakMethod[Callable[[EpochPass], None]]", epoch_pass: EpochPass) -> None:
-    """Call a method with a pass, unless its object was freed."""
-    method = left()
-    if method is not None:
-        method(epoch_pass)
-
-
-def _batches_of(stage: "Stage", epoch_pass: EpochPass) -> Iterator[Any]:
-    batches: Any = stage.run(epoch_pass)
-    if not hasattr(batches, "__iter__"):
-        raise TypeError(
-            f"{type(stage).__name__}.run: must return an iterator of batches, got {type(batches).__name__}. "
-            "Yield a batch for each of self.source.run(epoch_pass)."
-        )
-    return iter(batches)
-
-
 class PassIterator:
     """The iterator of `iter(stage)`: it begins a pass at its first `next()`, and delivers that pass alone."""
 
     def __init__(self, stage: "Stage", passes: "Passes", *, within_dataset: bool = False) -> None:
         self._stage, self._passes, self._within_dataset = stage, passes, within_dataset
-        self._running: Running | None = None
+        self._running: RunningPass | None = None
 
     def __iter__(self) -> "PassIterator":
         return self
@@ -214,7 +58,7 @@ class PassIterator:
             raise
         return batch
 
-    def _looked(self) -> Running:
+    def _looked(self) -> RunningPass:
         """The pass, with its next batch ready; begun if it was not."""
         if self._running is None:
             refuse_unfit_loader(within_dataset=self._within_dataset)
@@ -249,8 +93,8 @@ class Passes:
         self._process: int | None = None
         self._busy = False
         self._advised = False
-        self._under_way: weakref.ref[Running] | None = None
-        self._prepared: Running | None = None
+        self._under_way: weakref.ref[RunningPass] | None = None
+        self._prepared: RunningPass | None = None
         self.latest: EpochPass | None = None
 
     def iterator(self, stage: "Stage", *, within_dataset: bool) -> PassIterator:
@@ -293,7 +137,7 @@ class Passes:
         if not self._advised:
             self._advised = warn_of_forgetful_trainer()
 
-    def begin(self, stage: "Stage") -> Running:
+    def begin(self, stage: "Stage") -> RunningPass:
         """Begin the next pass of a stage; its first batch is ready, and not delivered yet.
 
         Raises:
@@ -357,7 +201,7 @@ class Passes:
             running.end()
         self._under_way = None
 
-    def _running(self) -> Running | None:
+    def _running(self) -> RunningPass | None:
         return None if self._under_way is None else self._under_way()
 
     def _forget(self) -> None:
@@ -365,7 +209,7 @@ class Passes:
             self._prepared.end()
         self._prepared = None
 
-    def _prepare(self, stage: "Stage") -> Running:
+    def _prepare(self, stage: "Stage") -> RunningPass:
         """The next pass, made ready but not begun; the pass under way ends."""
         prepared = self._prepared
         if prepared is not None and prepared.stage is stage and prepared.under_way:
@@ -374,5 +218,5 @@ class Passes:
         epoch_pass = self._propose(stage)
         self.end_pass()
         self._process = os.getpid()
-        self._prepared = Running(stage, epoch_pass, self._left, self._stall_after)
+        self._prepared = RunningPass(stage, epoch_pass, self._left, self._stall_after)
         return self._prepared

@@ -1,25 +1,23 @@
-"""`ShardReader`: the head of every chain. Positions, ranks, passes and state; the bytes come from the engine below."""
+"""`ShardReader`: the head of every chain. Ranks, passes and state; `definition` has the options, `reader` the bytes."""
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import distributed
 
-from streamaug.bad_samples.substitution import Substitution
 from streamaug.batch import EncodedBatch
-from streamaug.errors import StateError, StreamaugError
-from streamaug.order.base import Order, default_lanes, default_window
+from streamaug.errors import StreamaugError
+from streamaug.order.base import Order
 from streamaug.reader import BatchReader, Progress, Share
 from streamaug.reader.metering import ReaderCounts
-from streamaug.reader.state import EpochPass, check_fields, check_state, make_state, place_of
+from streamaug.reader.state import EpochPass, check_state, make_state, place_of
 from streamaug.samples.problem import Problem
 from streamaug.shards.shard_set import ShardSet
-from streamaug.stages.advice import warn_of_dropped_tail, warn_of_shared_lanes
 from streamaug.stages.base import Stage
+from streamaug.stages.definition import Definition
 from streamaug.stages.passes import Passes
 from streamaug.stages.ranks import Ranks, check_agreement
 from streamaug.stages.stats import Stats, stats_of
@@ -100,25 +98,7 @@ class ShardReader(Stage):
     ) -> None:
         of_subclass = set(self.__dict__)
         super().__init__(None)
-        if not isinstance(shards, ShardSet):
-            raise TypeError(
-                f"ShardReader.shards: must be a ShardSet, got {type(shards).__name__}. "
-                "Open the shards first: ShardReader(ShardSet.open(…), …)."
-            )
-        batch_size = _checked_count("batch_size", batch_size, "Try 256")
-        if num_classes is not None:
-            num_classes = _checked_count("num_classes", num_classes, "None sets no bound")
-        repeats = _checked_count("repeats", repeats, "1 takes each sample once")
-        if stall_after is not None and not (isinstance(stall_after, int | float) and stall_after > 0):
-            raise ValueError(
-                f"ShardReader.stall_after: must be seconds above 0, got {stall_after!r}. None says nothing of stalls."
-            )
-        if not isinstance(read_ahead, bool):
-            raise TypeError(
-                f"ShardReader.read_ahead: must be True or False, got {read_ahead!r}. How far a pass reads ahead is "
-                "StorageOptions.memory_limit."
-            )
-        self._definition: dict[str, Any] = {
+        options = {
             "batch_size": batch_size,
             "seed": seed,
             "shuffle": shuffle,
@@ -134,11 +114,10 @@ class ShardReader(Stage):
             "num_classes": num_classes,
             "stall_after": stall_after,
         }
-        self._shards = shards
-        self._batch_size = batch_size
+        self._definition = Definition(shards, options)
         self._ranks = Ranks(rank, world_size)
         self._engine: BatchReader | None = None
-        self._read_in(self._ordered(lanes, window))
+        self._read_in(self._definition.order())
         self._progress = Progress(lambda: self._shared().global_batch)
         self._passes = Passes(self._progress, self._next_pass, self._left, stall_after)
         self._chain: weakref.ref[Stage] | None = None
@@ -147,31 +126,14 @@ class ShardReader(Stage):
             self._shared()
         self._made_here = frozenset(self.__dict__) - of_subclass | {"_made_here", "_constructed"}
 
-    def _ordered(self, lanes: int | None, window: int | None) -> Order:
-        """The order with these lanes and this window; where either is None, its default."""
-        options = self._definition
-        if lanes is None:
-            most = self._shards.ordering.most_lanes(self._shards.catalogue.sizes) // options["repeats"]
-            lanes = default_lanes(self._shards.num_samples // options["repeats"], most)
-        window = default_window(lanes) if window is None else window
-        kept = {name: options[name] for name in ("seed", "shuffle", "tail", "sticky_lanes", "repeats")}
-        return self._shards.order(lanes=lanes, window=window, **kept)
-
     def _read_in(self, order: Order) -> None:
         """Read in an order from the next pass on."""
-        options = self._definition
         if self._engine is not None:
             self._engine.drop_ahead()
         self._order = order
         self._share: Share | None = None
         self._engine = None
-        self._substitution = Substitution(
-            self._shards.catalogue,
-            order,
-            on_bad_sample=options["on_bad_sample"],
-            max_bad_samples=options["max_bad_samples"],
-            quarantine=options["quarantine"],
-        )
+        self._substitution = self._definition.substitution(order)
 
     def _shared(self) -> Share:
         """This rank's share of every batch. Settles the ranks, and checks here all that depends on them.
@@ -180,26 +142,16 @@ class ShardReader(Stage):
             ValueError: If an epoch has less than one global batch.
         """
         if self._share is None:
-            rank, world_size = self._ranks.settle()
-            share = Share(self._batch_size, rank, world_size, interleaved=self._order.shuffle)
-            if share.num_batches(self._order) == 0:
-                raise ValueError(
-                    "ShardReader.batch_size: an epoch must hold at least one global batch, got "
-                    f"{self._order.num_positions} positions for {world_size} ranks of {share.batch_size}. Use a "
-                    f'batch_size of at most {max(1, self._order.num_positions // world_size)}, or tail="pad".'
-                )
-            warn_of_shared_lanes(self._order, world_size)
-            warn_of_dropped_tail(self._order, share)
-            self._share = share
+            self._share = self._definition.share(self._order, *self._ranks.settle())
         return self._share
 
     def _described(self) -> str:
-        return f"ShardReader(batch_size={self._batch_size}, {self._ranks}, {self._order})"
+        return f"ShardReader(batch_size={self._definition.batch_size}, {self._ranks}, {self._order})"
 
     @property
     def shards(self) -> ShardSet:
         """The dataset."""
-        return self._shards
+        return self._definition.shards
 
     @property
     def ranks(self) -> Ranks:
@@ -209,7 +161,7 @@ class ShardReader(Stage):
     @property
     def batch_size(self) -> int:
         """B, rows that this rank delivers a step."""
-        return self._batch_size
+        return self._definition.batch_size
 
     @property
     def order(self) -> Order:
@@ -223,8 +175,7 @@ class ShardReader(Stage):
     @property
     def num_classes(self) -> int | None:
         """K as given; labels must be below it."""
-        num_classes: int | None = self._definition["num_classes"]
-        return num_classes
+        return self._definition.num_classes
 
     @property
     def _reader(self) -> "ShardReader":
@@ -240,11 +191,11 @@ class ShardReader(Stage):
         """This rank's encoded batches of a pass."""
         if self._engine is None:
             self._engine = BatchReader(
-                self._shards.catalogue,
+                self._definition.shards.catalogue,
                 self._order,
                 self._shared(),
                 self._substitution.replace_known_bad,
-                reads_ahead=self._definition["read_ahead"],
+                reads_ahead=self._definition.options["read_ahead"],
             )
         yield from self._engine.read(epoch_pass, epoch_pass.meter.counts_of(self))
 
@@ -284,7 +235,7 @@ class ShardReader(Stage):
         return stats_of(
             stage,
             self._passes.latest,
-            batch_size=self._batch_size,
+            batch_size=self._definition.batch_size,
             world_size=1 if settled is None else settled[1],
         )
 
@@ -337,7 +288,7 @@ class ShardReader(Stage):
 
     def state_dict(self) -> dict[str, Any]:
         """The state behind the last batch delivered: under 1 KB, the same on every rank."""
-        return make_state(self._order, self._shards.fingerprint, self._progress.place)
+        return make_state(self._order, self._definition.shards.fingerprint, self._progress.place)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was taken, on any number of ranks.
@@ -348,8 +299,8 @@ class ShardReader(Stage):
             StateError: If the state is of another dataset, seed or order.
         """
         with self._passes.locked():
-            order = self._order_of(state)
-            mine = make_state(order, self._shards.fingerprint, place_of(state))
+            order = self._definition.order_of(state, self._order)
+            mine = make_state(order, self._definition.shards.fingerprint, place_of(state))
             epoch, position = check_state(state, mine)
             self._passes.close()
             if order is not self._order:
@@ -359,22 +310,6 @@ class ShardReader(Stage):
             self._progress.load(epoch, position)
             if self._engine is not None:
                 self._engine.keep_ahead(epoch, position)
-
-    def _order_of(self, state: Mapping[str, Any]) -> Order:
-        """The order of a state, as far as this reader was given none; its own order where they are equal."""
-        mine = make_state(self._order, self._shards.fingerprint, (0, 0))
-        check_fields(state, mine)
-        asked = {
-            name: self._definition[name] if self._definition[name] is not None else state["order"].get(name)
-            for name in ("lanes", "window")
-        }
-        now = {"lanes": self._order.lanes, "window": self._order.window}
-        if asked == now or not all(isinstance(value, int) and not isinstance(value, bool) for value in asked.values()):
-            return self._order
-        try:
-            return self._ordered(asked["lanes"], asked["window"])
-        except ValueError as error:
-            raise StateError(f"state.order: must fit the dataset, got {state['order']!r}. {error}") from error
 
     def check_ranks(self, group: "distributed.ProcessGroup | None" = None) -> None:
         """Check that all ranks read one dataset in one order, each its own share. Collective; settles the ranks.
@@ -418,11 +353,11 @@ class ShardReader(Stage):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy is made of the definition, at this chain's position; ranks that were looked for are not kept."""
-        definition = dict(self._definition)
         given = self._ranks.settled if self._ranks.given else None
         return {
-            "shards": self._shards,
-            "definition": definition | dict(zip(("rank", "world_size"), given or (None, None), strict=True)),
+            "shards": self._definition.shards,
+            "definition": self._definition.options
+            | dict(zip(("rank", "world_size"), given or (None, None), strict=True)),
             "order": {"lanes": self._order.lanes, "window": self._order.window},
             "place": self._progress.to_dict(),
             "of_subclass": {name: value for name, value in self.__dict__.items() if name not in self._made_here},
@@ -432,12 +367,6 @@ class ShardReader(Stage):
         self.__dict__.update(state["of_subclass"])
         ShardReader.__init__(self, state["shards"], **state["definition"])
         if state["order"] != {"lanes": self._order.lanes, "window": self._order.window}:
-            self._read_in(self._ordered(**state["order"]))
+            self._read_in(self._definition.order_with(**state["order"]))
         self._progress.take(state["place"])
         self._constructed = True
-
-
-def _checked_count(name: str, value: object, fix: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"ShardReader.{name}: must be an integer of at least 1, got {value!r}. {fix}.")
-    return int(value)

@@ -38,7 +38,7 @@ def test_a_cpu_decodes_the_window_alone():
 
 @pytest.mark.slow
 def test_the_load_is_0_by_default_and_reaches_the_graph_of_a_gpu(photos, monkeypatch):
-    from streamaug.dali import engine as module
+    from streamaug.dali import flight as module
 
     given_loads, define = [], module.define
     monkeypatch.setattr(module, "define", lambda *graph: (given_loads.append(graph[3]), define(*graph))[1])

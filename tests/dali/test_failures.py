@@ -151,5 +151,5 @@ def test_another_device_gets_a_pipeline_of_its_own(jpegs, monkeypatch):
         for index in (0, 0, 1, 0):
             patching.setattr(engine_module, "resolve_device", lambda name, warn, index=index: index)
             list(engine.run(encoded_batches(jpegs, 32), refuse))
-            devices.append(engine._runner.device)
+            devices.append(engine._flight.runner.device)
     assert devices == [0, 0, 1, 0]

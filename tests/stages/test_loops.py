@@ -132,7 +132,7 @@ def test_del_in_the_middle_leaves_no_thread_and_no_pipeline(url):
     gc.collect()
     before, chain = set(fetchers()), train(url)
     stream = taken(chain, 2)
-    pipeline = weakref.ref(chain._engine._runner._pipeline)
+    pipeline = weakref.ref(chain._engine._flight.runner._pipeline)
     gc.disable()
     try:
         del chain, stream

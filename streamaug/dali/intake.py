@@ -1,0 +1,33 @@
+"""The source's side of a pass: the batch that was read last and waits for room in DALI, and the end of the source.
+
+In: encoded batches of the reader. Out: what `engine` takes from next, and the error that it raises at last. `engine`
+fills it, and `flight` ends it where DALI fails.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from streamaug.batch import EncodedBatch
+from streamaug.dali.prepare import Job, Preparer
+from streamaug.samples.problem import Replace
+
+
+@dataclass(slots=True)
+class Waiting:
+    """The batch that was read last, its preparer, and its job, which the engine's thread may have to make."""
+
+    batch: EncodedBatch
+    preparer: Preparer
+    job: "Job | Future[Job | None] | None"
+
+
+@dataclass(slots=True)
+class Intake:
+    """The source's side of a pass: the batch that was read last and waits, and the error that ended the source."""
+
+    batches: Iterator[EncodedBatch]
+    replace: Replace
+    waiting: Waiting | None = None
+    ended: bool = False
+    error: Exception | None = None
