@@ -34,7 +34,7 @@ def first(chain):
 def read(number, made_by_parent, folder):
     """Write what this process reads, and is told, to a file in the folder."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    shards = made_by_parent._shards
+    shards = made_by_parent.shards
     made_here, begun, odd = (sa.ShardReader(shards, **OPTIONS) for _ in range(3))
     next(iter(begun))
     distributed.init_process_group(
