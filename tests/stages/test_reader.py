@@ -39,8 +39,8 @@ class CountingStorage(Storage):
 
 def counting(one):
     """Count what a reader reads: the same reads, noted on the way."""
-    storage = CountingStorage(one._shards.storage.options)
-    one._shards.catalogue.storage = storage
+    storage = CountingStorage(one.shards.storage.options)
+    one.shards.catalogue.storage = storage
     return storage
 
 
