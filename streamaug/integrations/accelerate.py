@@ -5,13 +5,14 @@ In: an `Accelerator` and the last stage of a chain. Out: a loader that the Accel
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 from torch.utils.data import IterableDataset
 
 from streamaug.stages.base import Stage
+from streamaug.stages.stage_wrapper import StageWrapper
 
 __all__ = ["StageLoader", "prepare"]
 
@@ -46,7 +47,7 @@ def prepare(accelerator: Any, stage: Stage) -> "StageLoader":
     return loader
 
 
-class StageLoader:
+class StageLoader(StageWrapper):
     """The batches of a chain, with the attributes that Accelerate reads; made by `prepare`.
 
     Attributes:
@@ -79,10 +80,6 @@ class StageLoader:
 
     def __iter__(self) -> Iterator[Any]:
         return self.batches()
-
-    def __len__(self) -> int:
-        """Batches of a whole epoch, the same on every rank."""
-        return len(self._stage)
 
     def __repr__(self) -> str:
         return f"StageLoader({self._stage!r})"
@@ -135,23 +132,6 @@ class StageLoader:
     def collate_fn(batch: Any) -> Any:
         """The batch itself, which is a batch already."""
         return batch
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that the next pass delivers."""
-        return self._stage.epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Deliver an epoch next, see `Stage.set_epoch`."""
-        self._stage.set_epoch(epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The chain's state."""
-        return self._stage.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where a state was taken, see `Stage.load_state_dict`."""
-        self._stage.load_state_dict(state)
 
 
 class _SkippingDataset(IterableDataset[Any]):

@@ -4,12 +4,13 @@ In: the last stage of a chain, or the options of timm's `train.py`. Out: a loade
 uses, and the arguments of `mixup_or_cutmix` that mean the same. It does not import timm.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from streamaug.batch import decoded
 from streamaug.stages.base import Stage
 from streamaug.stages.mixing import CutMix, Mixup, MixupOrCutMix
+from streamaug.stages.stage_wrapper import StageWrapper
 
 __all__ = ["Loader", "mixing_arguments"]
 
@@ -31,7 +32,7 @@ class _Options(Protocol):
     smoothing: float
 
 
-class Loader:
+class Loader(StageWrapper):
     """The batches of a chain as (input, target), with the attributes that timm's loop uses.
 
     Without mixing, which an epoch number, or `loader.mixup_enabled = False`, switches off for the passes that follow,
@@ -72,10 +73,6 @@ class Loader:
             images, targets = decoded(batch, "timm.Loader")
             yield images, targets
 
-    def __len__(self) -> int:
-        """Batches of a whole epoch, the same on every rank."""
-        return len(self._stage)
-
     def __repr__(self) -> str:
         return f"Loader({self._stage!r})"
 
@@ -110,23 +107,6 @@ class Loader:
     def batch_size(self) -> int:
         """B, samples of this rank's batch."""
         return self._stage._reader.batch_size
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that the next pass delivers."""
-        return self._stage.epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Deliver an epoch next, see `Stage.set_epoch`."""
-        self._stage.set_epoch(epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The chain's state."""
-        return self._stage.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where a state was taken, see `Stage.load_state_dict`."""
-        self._stage.load_state_dict(state)
 
 
 class _Samples:

@@ -3,15 +3,16 @@
 Torch hides the state of an `IterDataPipe` from its loaders; a plain dataset shows it to them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
 
 from streamaug.stages.base import Stage
+from streamaug.stages.stage_wrapper import StageWrapper
 
 
-class StageDataset(IterableDataset[Any]):
+class StageDataset(StageWrapper, IterableDataset[Any]):
     """The batches of a chain; made by `Stage.as_dataset()`.
 
     Pass it on with `batch_size=None` and `num_workers=0`: the chain has threads of its own.
@@ -27,10 +28,6 @@ class StageDataset(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         return self._stage.iterator(within_dataset=True)
 
-    def __len__(self) -> int:
-        """Batches of a whole epoch, the same on every rank."""
-        return len(self._stage)
-
     def __repr__(self) -> str:
         return f"{self._stage!r}.as_dataset()"
 
@@ -38,23 +35,6 @@ class StageDataset(IterableDataset[Any]):
     def stage(self) -> Stage:
         """The last stage of the chain."""
         return self._stage
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that the next pass delivers."""
-        return self._stage.epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Deliver an epoch next, see `Stage.set_epoch`."""
-        self._stage.set_epoch(epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The chain's state."""
-        return self._stage.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where a state was taken, see `Stage.load_state_dict`."""
-        self._stage.load_state_dict(state)
 
     def close(self) -> None:
         """Close the chain."""

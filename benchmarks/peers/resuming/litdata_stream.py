@@ -9,17 +9,7 @@ from typing import Any
 
 import torch
 from litdata import StreamingDataLoader, StreamingDataset, optimize
-from protocol import (
-    SEED,
-    WORKERS,
-    Delivered,
-    Job,
-    Mixing,
-    crop_flip_by_torch,
-    decoded,
-    main,
-    samples,
-)
+from protocol import SEED, WORKERS, Delivered, Job, crop_flip_by_torch, decoded, main, resumed, samples
 
 
 class Images(StreamingDataset):
@@ -41,15 +31,9 @@ def prepare(tars: Path, data: Path) -> None:
 
 def batches(job: Job) -> Iterator[Delivered]:
     torch.manual_seed(SEED)
-    mixing = Mixing(job.state)
     data = Images(str(job.data), shuffle=True, seed=SEED, drop_last=True)
     loader = StreamingDataLoader(data, batch_size=job.batch, num_workers=WORKERS, drop_last=True)
-    if job.state is not None:
-        loader.load_state_dict(job.state["loader"])
-    for numbers, pixels, labels in loader:
-        yield Delivered(
-            numbers.tolist(), pixels.numpy(), mixing.targets(labels), lambda: mixing.checkpoint(loader.state_dict())
-        )
+    return resumed(loader, job)
 
 
 if __name__ == "__main__":

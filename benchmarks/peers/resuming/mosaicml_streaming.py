@@ -6,17 +6,7 @@ from typing import Any
 
 import torch
 import torchvision_without_operators  # noqa: F401 - streaming imports torchvision
-from protocol import (
-    SEED,
-    WORKERS,
-    Delivered,
-    Job,
-    Mixing,
-    crop_flip_by_torch,
-    decoded,
-    main,
-    samples,
-)
+from protocol import SEED, WORKERS, Delivered, Job, crop_flip_by_torch, decoded, main, resumed, samples
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 
 
@@ -37,16 +27,10 @@ def prepare(tars: Path, data: Path) -> None:
 
 def batches(job: Job) -> Iterator[Delivered]:
     torch.manual_seed(SEED)
-    mixing = Mixing(job.state)
     # The canonical nodes of the first run go on, by the state; for 6, 2 and 3 ranks divide them.
     data = Images(local=str(job.data), shuffle=True, shuffle_seed=SEED, batch_size=job.batch, num_canonical_nodes=6)
     loader = StreamingDataLoader(data, batch_size=job.batch, num_workers=WORKERS, drop_last=True)
-    if job.state is not None:
-        loader.load_state_dict(job.state["loader"])
-    for numbers, pixels, labels in loader:
-        yield Delivered(
-            numbers.tolist(), pixels.numpy(), mixing.targets(labels), lambda: mixing.checkpoint(loader.state_dict())
-        )
+    return resumed(loader, job)
 
 
 if __name__ == "__main__":

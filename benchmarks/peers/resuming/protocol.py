@@ -152,6 +152,17 @@ class Mixing:
         return {"loader": loader, "mixing": self.rng.bit_generator.state}
 
 
+def resumed(loader: Any, job: Job) -> Iterator[Delivered]:
+    """Batches of a loader of (numbers, pixels, labels) with torchdata's state methods, from the job's state on."""
+    mixing = Mixing(job.state)
+    if job.state is not None:
+        loader.load_state_dict(job.state["loader"])
+    for numbers, pixels, labels in loader:
+        yield Delivered(
+            numbers.tolist(), pixels.numpy(), mixing.targets(labels), lambda: mixing.checkpoint(loader.state_dict())
+        )
+
+
 def digest(values: Any) -> str:
     """16 hexadecimal digits over an array's bytes."""
     return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=8).hexdigest()

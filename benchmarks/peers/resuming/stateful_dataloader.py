@@ -5,17 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from protocol import (
-    SEED,
-    WORKERS,
-    Delivered,
-    Job,
-    Mixing,
-    crop_flip_by_torch,
-    decoded,
-    main,
-    samples,
-)
+from protocol import SEED, WORKERS, Delivered, Job, crop_flip_by_torch, decoded, main, resumed, samples
 from torchdata.stateful_dataloader import StatefulDataLoader
 from torchdata.stateful_dataloader.sampler import StatefulDistributedSampler
 
@@ -40,16 +30,10 @@ def prepare(tars: Path, data: Path) -> None:
 
 def batches(job: Job) -> Iterator[Delivered]:
     torch.manual_seed(SEED)
-    mixing = Mixing(job.state)
     images = Images(job.tars)
     sampler = StatefulDistributedSampler(images, job.world, job.rank, shuffle=True, seed=SEED, drop_last=True)
     loader = StatefulDataLoader(images, job.batch, sampler=sampler, num_workers=WORKERS, drop_last=True)
-    if job.state is not None:
-        loader.load_state_dict(job.state["loader"])
-    for numbers, pixels, labels in loader:
-        yield Delivered(
-            numbers.tolist(), pixels.numpy(), mixing.targets(labels), lambda: mixing.checkpoint(loader.state_dict())
-        )
+    return resumed(loader, job)
 
 
 if __name__ == "__main__":
