@@ -3,16 +3,18 @@
 In: the options. Out: the methods by which a reader uses an order. `ordering` makes an order for a dataset.
 """
 
+import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
-from typing import Literal, SupportsIndex
+from typing import Literal, SupportsIndex, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Int64Array = npt.NDArray[np.int64]
+T = TypeVar("T", int, Int64Array)
 Tail = Literal["drop", "pad"]
 
 #: Samples of a run when no window is given: some 28 MB of ImageNet, a size that object stores serve well.
@@ -153,6 +155,23 @@ class Order(ABC):
         A run holds samples that are worth fetching together. Slots past the lane's end wrap.
         """
 
+    def runs(self, epoch: int, lanes: Sequence[int], start: int, stop: int) -> Iterator[tuple[Int64Array, Int64Array]]:
+        """The runs of several lanes in positions [start, stop), as (positions, sample ids), by first position.
+
+        An order may replace it, where it lays out the runs of several lanes in one go.
+        """
+
+        def of(lane: int) -> Iterator[tuple[Int64Array, Int64Array]]:
+            first, end = self.slots_between(lane, start, stop)
+            for slots, ids in self.lane_runs(epoch, lane, first, end):
+                yield slots * self.lanes + lane, ids
+
+        return heapq.merge(*map(of, lanes), key=first_position)
+
+    def slots_between(self, lane: T, start: int, stop: int) -> tuple[T, T]:
+        """The slots [first, end) of a lane, or of each of an array of lanes, at positions [start, stop)."""
+        return -((lane - start) // self.lanes), -((lane - stop) // self.lanes)
+
     @abstractmethod
     def run_samples(self, epoch: int, position: int) -> Int64Array:
         """All samples of the run that holds a position, int64 (m,): the first candidates for a stand-in."""
@@ -180,6 +199,11 @@ class Order(ABC):
                 'Only tail="pad" goes on past the end.'
             )
         return checked
+
+
+def first_position(run: tuple[Int64Array, Int64Array]) -> int:
+    """The first position of a run that `Order.runs` gives."""
+    return int(run[0][0])
 
 
 def default_lanes(num_samples: int, most: int) -> int:

@@ -8,16 +8,23 @@ compute again, so any position of any epoch costs the same, and every rank compu
     a lane, cut into runs         →  contiguous byte ranges; inside a run the samples are permuted
 """
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import tee
 
 import numpy as np
 import numpy.typing as npt
 
-from streamaug.order.base import RUN_LENGTH, Int64Array, Order, OrderOptions, Tail
+from streamaug.order.base import RUN_LENGTH, Int64Array, Order, OrderOptions, Tail, first_position
 from streamaug.order.ordering import Ordering
 from streamaug.order.tape import DealtAnew, DealtOnce, Tape
 from streamaug.random import Stream, keys
+
+_Run = tuple[Int64Array, Int64Array]
+
+#: Samples of the runs that are laid out in one go: their random numbers stay in the processor's cache.
+_SAMPLES_AT_ONCE = 8192
 
 
 class SampleOrder(Order):
@@ -128,27 +135,49 @@ class SampleOrder(Order):
         """Slots of a lane before it wraps."""
         return int(self._lane_lengths[lane])
 
-    def permuted_run(self, epoch: int, lane: int, start: int, stop: int) -> Int64Array:
-        """The samples of one whole run, slot by slot, int64 (stop − start,); bounds as `run_bounds` gives them."""
-        runs = np.array([self._lane_starts[lane] + start])
-        permuted, _ = self._permuted(epoch, runs, np.array([stop - start]))
-        return self._ids(epoch, permuted)
-
-    def lane_runs(self, epoch: int, lane: int, start: int, stop: int) -> Iterator[tuple[Int64Array, Int64Array]]:
+    def lane_runs(self, epoch: int, lane: int, start: int, stop: int) -> Iterator[_Run]:
         """A lane's slots [start, stop), run by run, as (slots, sample ids), int64 (m,) each; past its end it wraps.
 
         The samples of a run lie in a contiguous part of the tape, so it is worth fetching them together.
         """
-        length = self.lane_length(lane)
-        slot = start
-        while slot < stop:
-            cycle, inner = divmod(slot, length)
-            bounds = self.run_bounds(np.array([lane]), np.array([inner]))
-            first, last = (cycle * length + int(bound[0]) for bound in bounds)
-            slots = np.arange(slot, min(last, stop), dtype=np.int64)
-            ids = self.permuted_run(epoch, lane, first - cycle * length, last - cycle * length)
-            yield slots, ids[slots - first]
-            slot = int(slots[-1]) + 1
+        for positions, ids in self.runs(epoch, [lane], start * self.lanes + lane, stop * self.lanes + lane):
+            yield positions // self.lanes, ids
+
+    def runs(self, epoch: int, lanes: Sequence[int], start: int, stop: int) -> Iterator[_Run]:
+        """See `Order.runs`. Lays out the next run of many lanes in one go: numpy's calls cost more than short runs."""
+        together = max(1, _SAMPLES_AT_ONCE // self._run)
+        each: list[Iterator[_Run]] = []
+        for first in range(0, len(lanes), together):
+            group = np.array(lanes[first : first + together], np.int64)
+            turns = tee(self._turns(epoch, group, *self.slots_between(group, start, stop)), len(group))
+            each += [_nth(number, own) for number, own in enumerate(turns)]
+        return heapq.merge(*each, key=first_position)
+
+    def _turns(self, epoch: int, lanes: Int64Array, slots: Int64Array, ends: Int64Array) -> Iterator[list[_Run | None]]:
+        """The next run of each lane, again and again: (positions, sample ids), or None where the lane has ended.
+
+        Args:
+            epoch: The epoch.
+            lanes: int64 (n,), the lanes.
+            slots: int64 (n,), the slot at which each begins.
+            ends: int64 (n,), the slot before which each ends.
+        """
+        slots = slots.copy()
+        while len(left := np.flatnonzero(slots < ends)):
+            # The whole runs that hold the lanes' slots, and the part of each run that is asked for.
+            lane, first = lanes[left], slots[left]
+            cycle = first // self._lane_lengths[lane] * self._lane_lengths[lane]
+            begin, stop = self.run_bounds(lane, first - cycle)
+            on_tape, offsets = self._permuted(epoch, self._lane_starts[lane] + begin, stop - begin)
+            ids = self._ids(epoch, on_tape)
+            slots[left] = np.minimum(cycle + stop, ends[left])
+            # As a run for each lane.
+            runs: list[_Run | None] = [None] * len(lanes)
+            columns = (left, lane, first, slots[left], offsets + first - cycle - begin)
+            for row, number, slot, end, offset in zip(*(column.tolist() for column in columns), strict=True):
+                positions = np.arange(slot, end, dtype=np.int64) * self.lanes + number
+                runs[row] = positions, ids[offset : offset + end - slot]
+            yield runs
 
     def run_samples(self, epoch: int, position: int) -> Int64Array:
         """All samples of the run that holds a position, in the order of the tape; without shuffle, a block of 256."""
@@ -189,6 +218,15 @@ class SampleOrder(Order):
             while len(self._tapes) > 2:
                 self._tapes.popitem(last=False)
         return tape.ids(on_tape)
+
+
+def _nth(number: int, turns: Iterator[list[_Run | None]]) -> Iterator[_Run]:
+    """One lane's runs."""
+    for runs in turns:
+        run = runs[number]
+        if run is None:
+            return
+        yield run
 
 
 class Shuffled(Ordering):

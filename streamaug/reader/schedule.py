@@ -3,12 +3,12 @@
 Pure: order and rank in, groups of positions out. Never touches a shard.
 """
 
-import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from streamaug.batch import Int64Array
 from streamaug.order.base import RUN_LENGTH, Order
@@ -34,6 +34,11 @@ class Share:
         if self.interleaved:
             return start + (self.rank - start) % self.world_size + self.world_size * rows
         return start + self.rank * self.batch_size + rows
+
+    def owns(self, positions: Int64Array) -> npt.NDArray[np.bool_]:
+        """Which positions of a shuffled order are this rank's, bool (M,)."""
+        mine: npt.NDArray[np.bool_] = positions % self.world_size == self.rank
+        return mine
 
     def row(self, position: int, start: int) -> int:
         """The row of a position in that global batch; the inverse of `positions`."""
@@ -89,18 +94,8 @@ def wants(order: Order, share: Share, epoch: int, start: int, num_batches: int) 
     stop = start + num_batches * share.global_batch
     if not order.shuffle:
         return _blocks(order, share, epoch, start, num_batches)
-    lanes = (_lane(order, share, epoch, lane, start, stop) for lane in share.lanes(order))
-    return heapq.merge(*lanes, key=lambda want: want.first)
-
-
-def _lane(order: Order, share: Share, epoch: int, lane: int, start: int, stop: int) -> Iterator[Want]:
-    """One lane's runs, cut to the positions in [start, stop) that are this rank's."""
-    first, end = -((lane - start) // order.lanes), -((lane - stop) // order.lanes)
-    for slots, ids in order.lane_runs(epoch, lane, first, end):
-        positions = slots * order.lanes + lane
-        mine = positions % share.world_size == share.rank
-        if mine.any():
-            yield Want(positions[mine], ids[mine])
+    runs = order.runs(epoch, share.lanes(order), start, stop)
+    return (Want(positions[mine], ids[mine]) for positions, ids in runs if (mine := share.owns(positions)).any())
 
 
 def _blocks(order: Order, share: Share, epoch: int, start: int, num_batches: int) -> Iterator[Want]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from orders import ORDERINGS, ORDERS, classes, of_package
 
-from streamaug.order import Order, Ordering, OrderOptions
+from streamaug.order import Order, Ordering, OrderOptions, SampleOrder
 
 
 @pytest.mark.parametrize("base", [Order, Ordering])
@@ -53,6 +53,34 @@ def test_lane_runs_give_the_samples_of_their_slots(name):
         slots, samples = (np.concatenate(column) for column in zip(*runs, strict=True))
         assert sorted(slots.tolist()) == list(range(2, slots_of_lane))
         np.testing.assert_array_equal(samples, ids[slots * order.lanes + lane])
+
+
+@pytest.mark.parametrize("name", [name for name, order in ORDERS.items() if order.shuffle])
+@pytest.mark.parametrize("lanes", [slice(None), slice(1, None, 3)])
+@pytest.mark.parametrize("start", [0, 37])
+@pytest.mark.parametrize("at_once", [1, 8192])
+def test_runs_of_many_lanes_are_those_of_each_lane_by_first_position(name, lanes, start, at_once, monkeypatch):
+    monkeypatch.setattr("streamaug.order.shuffled._SAMPLES_AT_ONCE", at_once)
+    order, lanes = ORDERS[name], range(ORDERS[name].lanes)[lanes]
+    stop = order.num_positions - 11
+    runs = list(order.runs(3, lanes, start, stop))
+    firsts = [int(positions[0]) for positions, _ in runs]
+    assert firsts == sorted(firsts)
+    for lane in lanes:
+        mine = [(positions.tolist(), ids.tolist()) for positions, ids in runs if positions[0] % order.lanes == lane]
+        slots = range(-((lane - start) // order.lanes), -((lane - stop) // order.lanes))
+        alone = order.lane_runs(3, lane, slots.start, slots.stop)
+        assert mine == [((slots * order.lanes + lane).tolist(), ids.tolist()) for slots, ids in alone]
+        positions = [position for positions, _ in mine for position in positions]
+        assert sorted(positions) == [slot * order.lanes + lane for slot in slots]
+
+
+def test_runs_go_on_past_the_end_of_an_order_that_fills_up():
+    order = SampleOrder([50, 23], lanes=8, window=48, tail="pad")
+    runs = list(order.runs(1, range(8), 60, 150))
+    positions, ids = (np.concatenate(column) for column in zip(*runs, strict=True))
+    assert sorted(positions.tolist()) == list(range(60, 150))
+    np.testing.assert_array_equal(ids, order.sample_ids(1, positions))
 
 
 def test_a_sample_is_in_its_run_its_run_in_its_neighbourhood_and_that_in_its_dataset(order):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamaug.reader.pieces import FOREIGN_GAP, MERGE_GAP, locate
+from streamaug.reader.pieces import FOREIGN_GAP, MERGE_GAP, locate, locate_all
 from streamaug.reader.schedule import Want
 from streamaug.shards import ShardIndex
 
@@ -61,6 +61,25 @@ def test_every_component_lies_in_its_part_and_no_byte_in_two(dataset, may_read_g
             assert len(rows) == 1
         gap = MERGE_GAP if may_read_gaps else FOREIGN_GAP
         assert part.stop - part.start < part_bytes + 40_012 + 2 * gap or len(rows) == 1
+
+
+@given(datasets(), st.lists(st.integers(1, 400), max_size=5), st.booleans(), st.sampled_from([1, 50_000, 10**9]))
+def test_wants_are_located_together_as_each_alone(dataset, cuts, may_read_gaps, part_bytes):
+    indexes, starts, want = dataset
+    wants = []
+    for cut in cuts:
+        if cut < len(want.positions):
+            first, want = want.split(cut)
+            wants.append(first)
+    # The same samples may be wanted twice, and each want keeps ranges of its own.
+    wants += [want, Want(want.positions + 1000, want.sample_ids)]
+    options = {"may_read_gaps": may_read_gaps, "part_bytes": part_bytes, "single_fetch_before": 500}
+    pieces = locate_all(wants, starts, indexes, **options)
+    assert [piece.want for piece in pieces] == wants
+    for piece, own in zip(pieces, wants, strict=True):
+        alone = locate(own, starts, indexes, **options)
+        for name in ("positions", "sample_ids", "keys", "spans", "parts", "needed", "num_bytes"):
+            assert getattr(piece, name) == getattr(alone, name)
 
 
 def test_shards_of_any_number_are_told_apart():
