@@ -6,6 +6,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import distributed
 
@@ -106,6 +107,13 @@ class ShardReader(Stage):
                 "Open the shards first: ShardReader(ShardSet.open(…), …)."
             )
         batch_size = _checked_count("batch_size", batch_size, "Try 256")
+        if lanes is not None:
+            lanes = _checked_count("lanes", lanes, "None takes a number that fits")
+        is_path = quarantine is None or isinstance(quarantine, str | Path)
+        if not is_path:
+            raise ValueError(
+                f'ShardReader.quarantine: must be the path of a file, got {quarantine!r}. Write "bad.jsonl".'
+            )
         if num_classes is not None:
             num_classes = _checked_count("num_classes", num_classes, "None sets no bound")
         repeats = _checked_count("repeats", repeats, "1 takes each sample once")
@@ -116,13 +124,13 @@ class ShardReader(Stage):
         self._definition: dict[str, Any] = {
             "batch_size": batch_size,
             "seed": seed,
-            "shuffle": shuffle,
+            "shuffle": _checked_flag("shuffle", shuffle),
             "lanes": lanes,
             "window": window,
             "tail": tail,
-            "sticky_lanes": bool(sticky_lanes),
+            "sticky_lanes": _checked_flag("sticky_lanes", sticky_lanes),
             "repeats": repeats,
-            "read_ahead": bool(read_ahead),
+            "read_ahead": _checked_flag("read_ahead", read_ahead),
             "on_bad_sample": on_bad_sample,
             "max_bad_samples": max_bad_samples,
             "quarantine": quarantine,
@@ -430,6 +438,12 @@ class ShardReader(Stage):
             self._read_in(self._ordered(**state["order"]))
         self._progress.take(state["place"])
         self._constructed = True
+
+
+def _checked_flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool | np.bool_ | int) or value not in (0, 1):
+        raise ValueError(f"ShardReader.{name}: must be True or False, got {value!r}. Write True.")
+    return bool(value)
 
 
 def _checked_count(name: str, value: object, fix: str) -> int:
