@@ -85,12 +85,24 @@ class Page:
             self._pen.text((x, y), part, fill=color, font=font)
             x += font.getlength(part)
 
+    @staticmethod
+    def _fitting(text: str) -> tuple[str, int]:
+        """The text with the largest size at which it is no wider than a tile, its end cut off where none is."""
+        for size in range(15, 10, -1):
+            if ImageFont.load_default(size).getlength(text) <= TILE:
+                return text, size
+        font, kept = ImageFont.load_default(11), text
+        while font.getlength(f"{kept} ...") > TILE:
+            kept = kept[:-1]
+        return f"{kept} ...", 11
+
     def tile(self, column: int, row: int, image: Image.Image, lines: Sequence[str]) -> None:
         """Place an image with up to two lines below it."""
         x, y = MARGIN + column * (TILE + GAP), TITLE + row * (TILE + CAPTION + GAP)
         self.image.paste(image, (x, y))
         for number, (line, color) in enumerate(zip(lines, (INK, FAINT), strict=False)):
-            self.text(x, y + TILE + 4 + 18 * number, line, color=color)
+            text, font_size = self._fitting(line)
+            self.text(x, y + TILE + 4 + 18 * number, text, size=font_size, color=color)
 
 
 def draw(shards: ShardSet, names: Sequence[str], *, size: int = 160, columns: int = 6, seed: int = 0) -> Image.Image:

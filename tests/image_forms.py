@@ -183,7 +183,16 @@ def oriented():
     for order in "<>":
         for kind in ("BYTE", "SHORT", "LONG"):
             yield f"tiff, {kind} {order}", tiff(PICTURE, orientation=6, order=order, kind=kind)
+    for compression in (1, 8):
+        yield f"tiff {compression}, two values", _twice(tiff(PICTURE, orientation=6, compression=compression))
+        tags = [(274, "SHORT", [8])]
+        yield f"tiff {compression}, two tags", tiff(PICTURE, orientation=6, compression=compression, tags=tags)
     yield "tiff, XMP", tiff(PICTURE, tags=[(700, "BYTE", list(xmp(6)))])
+
+
+def _twice(file):
+    """The TIFF with a second value of its orientation, 0."""
+    return file.replace(struct.pack("<HHIH", 274, 3, 1, 6), struct.pack("<HHIH", 274, 3, 2, 6))
 
 
 def _segments():

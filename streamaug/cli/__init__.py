@@ -5,12 +5,14 @@ user is one line on stderr, never a traceback.
 """
 
 import argparse
+import errno
 import io
 import os
 import select
 import sys
 from collections.abc import Collection, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from streamaug.errors import StreamaugError
 
@@ -18,6 +20,8 @@ __all__ = ["main"]
 
 #: The exit status where the reader of the output has ended: that of SIGPIPE, 128 + 13.
 _CLOSED_PIPE = 141
+#: Errors of a write to stdout; one to a file has its name.
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 #: Command to its line of help; the module of its name ("_" for "-") has `configure(parser)` and `run(arguments)`.
 COMMANDS = {
@@ -43,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    if sys.stdout is None or sys.stderr is None:  # closed by the caller, as `>&-` does
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are no text
@@ -57,7 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return _closed()
         if error.filename is None:
-            raise
+            if error.errno not in _WRITING:
+                raise
+            return _lost(error)
         status, text = 1, f"{error.filename}: must be usable, got: {error.strerror}. Check the path and its rights."
     except KeyboardInterrupt:
         status, text = 130, "interrupted"
@@ -67,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _closed()
+    except OSError as error:
+        return _lost(error)
     return status
 
 
@@ -120,6 +131,21 @@ def _nobody_reads() -> bool:
 
 
 def _closed() -> int:
-    """The exit status where the reader has ended. Python flushes once more at its end, into /dev/null."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """The exit status where the reader has ended."""
+    _drop_output()
     return _CLOSED_PIPE
+
+
+def _lost(error: OSError) -> int:
+    """The exit status where the output could not be written."""
+    print(
+        f"streamaug: stdout: must be writable, got: {error.strerror}. Write the output to another place.",
+        file=sys.stderr,
+    )
+    _drop_output()
+    return 1
+
+
+def _drop_output() -> None:
+    """Send stdout to /dev/null, since Python flushes once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,9 +19,12 @@ import numpy as np
 from streamaug.cli.source import add_set, open_set
 from streamaug.cli.usage import epilog
 from streamaug.errors import StreamaugError
+from streamaug.making.labels import parse_table
+from streamaug.making.output import CLASSES
 from streamaug.samples.image_header import Header, inspect
 from streamaug.samples.label import parse_label
 from streamaug.shards.shard_set import ShardSet
+from streamaug.storage.location import Location
 from streamaug.storage.parallel import in_parallel
 
 _WHAT = """Counts and bytes are those of the whole set; pictures and labels are those of --samples, evenly spread, and
@@ -73,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     threads = min(8, shards.storage.options.concurrency)
     looked_at = in_parallel(shards.storage, partial(_look, shards), by_shard, what="Looking", threads=threads)
     samples = [sample for part in looked_at for sample in part]
-    facts = _facts(shards, samples)
+    facts = _facts(shards, samples) | _named(shards, samples)
     print(json.dumps(facts, ensure_ascii=False, indent=1) if arguments.json else "\n".join(_lines(facts)))
     if arguments.sheet is not None:
         draw_sheet(shards).save(arguments.sheet)
@@ -138,6 +141,25 @@ def _facts(shards: ShardSet, samples: list[_Sample]) -> dict[str, Any]:
     }
 
 
+def _named(shards: ShardSet, samples: list[_Sample]) -> dict[str, Any]:
+    """The class table beside the first shard, its names of the labels found, and how many samples lie beyond it."""
+    table = Location.parse(shards.shards[0].url).beside(CLASSES)
+    facts: dict[str, Any] = {"class_table": None, "class_names": {}, "beyond_the_table": 0, "unread_table": None}
+    try:
+        data = shards.storage.read_all(table)
+        names = None if data is None else parse_table(data, table.shown)
+    except (StreamaugError, ValueError) as error:
+        return facts | {"unread_table": str(error)}
+    if names is None:
+        return facts
+    labels = [sample.label for sample in samples if sample.label is not None]
+    return facts | {
+        "class_table": {"path": table.shown, "classes": len(names)},
+        "class_names": {label: names[label] for label in sorted(set(labels)) if label < len(names)},
+        "beyond_the_table": sum(label >= len(names) for label in labels),
+    }
+
+
 def histogram(values: Sequence[int]) -> dict[str, Any]:
     """Counts in 8 bins of equal width between the smallest value and the largest, with the median."""
     if not values:
@@ -161,18 +183,31 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"of {facts['looked_at']:,} samples, evenly spread:",
         "formats: " + ", ".join(f"{name} {count:,}" for name, count in facts["formats"].items()),
         f"classes: {facts['classes']:,}"
+        + (f" of {facts['class_table']['classes']:,} in {CLASSES}" if facts["class_table"] else "")
         + (f", {facts['without_label']:,} samples without a class number" if facts["without_label"] else "")
         + ("; most frequent: " if facts["most_frequent"] else "")
-        + ", ".join(f"{label} ({count}×)" for label, count in facts["most_frequent"]),
+        + ", ".join(f"{_name(facts, label)} ({count}×)" for label, count in facts["most_frequent"]),
         *_drawn("samples of a class", facts["samples_of_a_class"]),
         *_drawn("bytes of an image", facts["image_bytes"]),
         *_drawn("width in pixels", facts["width"]),
         *_drawn("height in pixels", facts["height"]),
     ]
+    if facts["beyond_the_table"]:
+        lines.append(f"{facts['beyond_the_table']:,} samples have a class number that {CLASSES} lacks")
+    if facts["unread_table"]:
+        lines.append(f"{CLASSES} was not read: {facts['unread_table']}")
     lines += [f"unusable: {text}" for text in facts["unusable"][:10]]
     if len(facts["unusable"]) > 10:
         lines.append(f"and {len(facts['unusable']) - 10} more; `streamaug check` lists all")
     return lines
+
+
+def _name(facts: dict[str, Any], label: int) -> str:
+    """A class number, with its name where the table has one."""
+    name = facts["class_names"].get(label)
+    if name is None:
+        return str(label)
+    return f"{label} {name if name.isprintable() else repr(name)}"
 
 
 def _drawn(title: str, found: dict[str, Any]) -> list[str]:

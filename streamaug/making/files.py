@@ -6,6 +6,7 @@ of a server that does not answer, ends the run instead.
 
 import errno
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -116,13 +117,16 @@ def read_file(path: str) -> Content | Unusable:
         StorageError: If the disk fails.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # to open a pipe would wait for a writer
         try:
-            size = os.fstat(descriptor).st_size
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                return Unusable("the file cannot be read: it is a pipe, a socket or a device")
+            size = status.st_size
             data = os.read(descriptor, size + 1)  # a byte more, so that one call shows whether this is all
             if len(data) == size:
                 return Content(data)
-            with open(descriptor, "rb", buffering=0, closefd=False) as file:  # changing, of 2 GB, or no plain file
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:  # changing, or of 2 GB
                 return Content(data + file.readall())
         finally:
             os.close(descriptor)

@@ -7,11 +7,13 @@ and counts and skips files without an image's suffix.
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from streamaug.errors import StorageError
 from streamaug.making.files import FileSource, one_by_one, stem
 from streamaug.making.listing import IMAGE_SUFFIXES, Listed, Listing, bytes_in_tar
+from streamaug.shards.splits import is_split
 from streamaug.storage import StorageOptions
 
 
@@ -40,6 +42,7 @@ def list_image_folder(root: str, options: StorageOptions) -> Listing:
         raise _unreadable(root, error) from error
     _check(root, names, loose)
     folders = list(one_by_one(lambda name: _walk(root, name), names))
+    _check_one_split(root, names, folders)
     samples = [
         Listed(stem(path)[0], path, bytes_in_tar(size), name)
         for name, folder in zip(names, folders, strict=True)
@@ -68,6 +71,17 @@ def _check(root: str, names: Sequence[str], loose: _Found) -> None:
         raise ValueError(
             f"SOURCE: must hold a folder for each class, got {held} in {root!r}. Name the tars themselves, or list "
             "images, and their labels where there are any, in a CSV file."
+        )
+
+
+def _check_one_split(root: str, names: Sequence[str], folders: Sequence[_Found]) -> None:
+    """Refuse the folder above those of the splits: its classes would be called train and val."""
+    images = [path for folder in folders for path, _ in folder.images]
+    if images and all(map(is_split, names)) and all(path.count("/") > 1 for path in images):
+        first = Path(root) / names[0]
+        raise ValueError(
+            f"SOURCE: must be the folder of one split, got that of {', '.join(names)}, {root!r}. Write {first}, and "
+            "make shards of each apart."
         )
 
 

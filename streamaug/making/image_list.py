@@ -19,6 +19,8 @@ from streamaug.storage.location import Location, shown
 #: Names of columns in lower case, in order of preference.
 IMAGE_NAMES = ("image", "img", "path", "file", "file_name", "filename", "filepath", "file_path", "image_path", "url")
 _NUMBER = re.compile("[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?|nan|[+-]?inf", re.IGNORECASE)
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 LABEL_NAMES = ("label", "labels", "class", "cls", "target", "fine_label", "category", "class_name", "label_name")
 
 
@@ -32,6 +34,8 @@ def list_csv(url: str, storage: StorageOptions, options: MakeOptions) -> Listing
     data = Storage(storage).read_all(url)
     if data is None:
         raise ValueError(f"SOURCE: must exist, got {shown(url)!r}. Check the path.")
+    if data.startswith(_UTF_16):
+        raise ValueError(f"SOURCE: {shown(url)} must be UTF-8, got UTF-16. Save it as UTF-8.")
     try:
         text = data.decode("utf-8-sig", "surrogateescape")
         delimiter = "\t" if url.lower().endswith(".tsv") else _delimiter(text)
@@ -42,6 +46,8 @@ def list_csv(url: str, storage: StorageOptions, options: MakeOptions) -> Listing
         raise ValueError(f"SOURCE: {shown(url)} must name images, got an empty file. Write image,label lines.")
     image, label, header = _columns(rows[0], url, options)
     rows = rows[header:]
+    if not rows:
+        raise ValueError(f"SOURCE: {shown(url)} must name images, got a header alone. Write lines below it.")
     width = 1 + max(image, image if label is None else label)
     short = next((number for number, row in enumerate(rows) if len(row) < width), None)
     if short is not None:
@@ -50,6 +56,11 @@ def list_csv(url: str, storage: StorageOptions, options: MakeOptions) -> Listing
             f"{short + header + 1}. Complete it."
         )
     labels = None if label is None else [row[label].strip() for row in rows]
+    if labels is not None and not all(labels):
+        raise ValueError(
+            f"SOURCE: each row of {shown(url)} must have a label, got none in row {labels.index('') + header + 1}. "
+            "Complete it, or leave the column out (--label-column '')."
+        )
     return list_files(url, [row[image].strip() for row in rows], labels, storage)
 
 
@@ -136,7 +147,11 @@ def _typed(labels: Sequence[Any] | None, count: int) -> Sequence[int | str | Non
     if labels is None:
         return [None] * count
     if all(isinstance(label, str) for label in labels):
-        return [int(label) for label in labels] if all(map(_NUMBER.fullmatch, labels)) else labels
+        if all(map(_NUMBER.fullmatch, labels)):
+            return [int(label) for label in labels]
+        if all(map(_DECIMAL.fullmatch, labels)):
+            return whole_numbers([label for label in labels if not _NUMBER.fullmatch(label)])
+        return labels
     return whole_numbers(labels)
 
 

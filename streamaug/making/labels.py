@@ -81,11 +81,34 @@ def read_table(path: str) -> list[str]:
         ValueError: If the file cannot be read, or is no list of different names.
     """
     try:
-        text = Path(path).read_text("utf-8", "surrogateescape")
-        names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
-    except (OSError, ValueError) as error:
+        data = Path(path).read_bytes()
+    except OSError as error:
         raise ValueError(f"classes: must be a readable table, got {path!r}: {error}. Write one name a line.") from None
-    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+    return parse_table(data, path)
+
+
+def parse_table(data: bytes, path: str) -> list[str]:
+    """The names of a class table; see `read_table`.
+
+    Args:
+        data: Its content.
+        path: Its name in errors.
+
+    Raises:
+        ValueError: If it is no list of different names.
+    """
+    text = data.decode("utf-8-sig", "surrogateescape")
+    try:
+        is_json = text.lstrip()[:1] in ("[", "{")
+        names = json.loads(text) if is_json else text.rstrip("\r\n").splitlines()
+    except ValueError as error:
+        raise ValueError(f"classes: must be a readable table, got {path!r}: {error}. Write one name a line.") from None
+    if (
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(name, str) and name for name in names)
+        or len(set(names)) != len(names)
+    ):
         raise ValueError(f"classes: must be a list of different names, got {path!r}. Write one name a line.")
     return list(names)
 

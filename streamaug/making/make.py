@@ -90,6 +90,10 @@ def make_shards(
         StreamaugError: If reading or writing fails.
     """
     given, folder_name = [fspath(source) for source in sources], fspath(output)
+    if not folder_name:
+        raise ValueError("OUTPUT: must name a folder or URL, got ''. Write '.' for the current folder.")
+    if not given or not all(given):
+        raise ValueError(f"SOURCE: must name a file, folder or URL, got {given}. Check the variables of the command.")
     if options.ray is not None:  # a node has a current folder of its own
         given, folder_name = [absolute(source) for source in given], absolute(folder_name)
     table = None if options.classes is None else read_table(fspath(options.classes))
@@ -177,7 +181,7 @@ class _Run:
             if self._output.holds_other_shards():
                 raise ValueError(
                     f"OUTPUT: must be empty, or hold shards that this command began, got shards of another making in "
-                    f"{self._output}. Name another folder."
+                    f"{self._output.shown}. Name another folder."
                 )
             self._output.create()
             names = self._plan.class_names
@@ -194,7 +198,7 @@ class _Run:
             what = "; ".join(differing[:-1]) or "names, sizes or labels of samples, or --shard-size, differ"
             raise ValueError(
                 f"OUTPUT: must be empty, or hold shards that this command began, got shards of other sources or "
-                f"options in {self._output}: {what}. Name another folder, or delete this one."
+                f"options in {self._output.shown}: {what}. Name another folder, or delete this one."
             )
         self._output.remove_torn(self._numbers, [] if self._parts > 1 else [RECORD, CLASSES, LEFT_OUT, MANIFEST])
         return True

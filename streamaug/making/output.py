@@ -79,6 +79,11 @@ class Output:
         """The folder, if it is on disk."""
         return Path(self._folder.path)
 
+    @property
+    def shown(self) -> str:
+        """The folder, for messages."""
+        return self._folder.shown
+
     def file(self, name: str) -> Location:
         """The file of that name."""
         return self._folder.beside(name)
@@ -210,7 +215,7 @@ class Output:
         return Finished(number, tar_size(samples), keys, suffixes)
 
     def __repr__(self) -> str:
-        return f"Output({self._folder.shown!r})"
+        return f"Output({self.shown!r})"
 
 
 def unwritable(path: Path, error: OSError) -> StorageError:

@@ -42,6 +42,13 @@ class Recipe:
     size: tuple[int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        given: tuple[tuple[str, str, object], ...] = (
+            ("operations", "[ops.Resize(224)]", self.operations),
+            ("views", "[[ops.CenterCrop(224)]]", self.views),
+        )
+        for name, what, value in given:
+            if not isinstance(value, Iterable) or isinstance(value, str):
+                raise RecipeError(f"Recipe.{name}: must be a sequence, got {value!r}. Write {what}.")
         object.__setattr__(self, "operations", tuple(self.operations))
         object.__setattr__(self, "views", tuple(tuple(view) for view in self.views))
         for operation in [*self.operations, *(operation for view in self.views for operation in view)]:

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 
 from streamaug.encoded import Encoded
-from streamaug.samples.formats import bmp, jpeg, jpeg2000, png, tiff, webp
+from streamaug.samples.formats import bmp, jpeg, jpeg2000, png, tiff, unread, webp
 from streamaug.samples.formats.header import Header, MalformedError
 
 __all__ = ["MAX_PIXELS", "Header", "inspect", "starts_at_front"]
@@ -51,8 +51,10 @@ def inspect(data: Encoded, *, orientation: bool = False, max_pixels: int = MAX_P
         if data[: len(magic)] == magic:
             break
     else:
+        if not len(data):
+            return "it is empty"
         start = bytes(data[:8]).hex()
-        return f"the bytes start with 0x{start}, which is no image format that can be read" if start else "it is empty"
+        return f"the bytes start with 0x{start}, which is no image format that can be read{unread.kind(data)}"
     try:
         header = read(data, orientation)
     except MalformedError as problem:

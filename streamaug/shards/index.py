@@ -58,8 +58,13 @@ def components_of(components: Sequence[str]) -> Components:
     Raises:
         ValueError: If the list is empty, a component has an empty name, or two have the same name.
     """
-    if isinstance(components, str) or not components:
+    is_ordered = isinstance(components, Sequence) and not isinstance(components, str | bytes)
+    if not is_ordered or not components or not all(isinstance(given, str) for given in components):
         raise ValueError(f'components: must be a sequence of suffixes, got {components!r}. Write ("jpg", "cls").')
+    if any("*" in given for given in components):
+        raise ValueError(
+            f'components: must be suffixes without patterns, got {components!r}. Write ("jpg;png", "cls").'
+        )
     out = tuple(tuple(part.lower().lstrip(".") for part in given.split(";") if part) for given in components)
     if not all(out) or len({alternatives[0] for alternatives in out}) != len(out):
         raise ValueError(f"components: each must have a name of its own, got {components!r}. Name each suffix once.")

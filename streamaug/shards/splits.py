@@ -26,6 +26,11 @@ _WORDS = {
 }
 
 
+def is_split(name: str) -> bool:
+    """Whether a name is a usual one of a split, in any case: "train", "Val"."""
+    return name.lower() in _WORDS
+
+
 def splits_of(urls: Sequence[str], named: Sequence[str | None]) -> list[str | None]:
     """The split of each shard: the manifest's, else that of a word in its name; None without either.
 

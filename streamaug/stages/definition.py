@@ -6,7 +6,10 @@ it, and what replaces its bad samples. It never changes; a copy of a reader is m
 
 from collections.abc import Mapping
 from numbers import Integral
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from streamaug.bad_samples.substitution import Substitution
 from streamaug.errors import StateError
@@ -29,7 +32,7 @@ class Definition:
         options: The options, checked.
 
     Raises:
-        TypeError: If `shards` is no `ShardSet`, or `read_ahead` no bool.
+        TypeError: If `shards` is no `ShardSet`.
         ValueError: If a value is out of its range.
     """
 
@@ -40,7 +43,9 @@ class Definition:
                 "Open the shards first: ShardReader(ShardSet.open(…), …)."
             )
         batch_size = _checked_count("batch_size", options["batch_size"], "Try 256")
-        num_classes = options["num_classes"]
+        num_classes, lanes = options["num_classes"], options["lanes"]
+        if lanes is not None:
+            lanes = _checked_count("lanes", lanes, "None takes a number that fits")
         if num_classes is not None:
             num_classes = _checked_count("num_classes", num_classes, "None sets no bound")
         repeats = _checked_count("repeats", options["repeats"], "1 takes each sample once")
@@ -49,18 +54,19 @@ class Definition:
             raise ValueError(
                 f"ShardReader.stall_after: must be seconds above 0, got {stall_after!r}. None says nothing of stalls."
             )
-        read_ahead = options["read_ahead"]
-        if not isinstance(read_ahead, bool):
-            raise TypeError(
-                f"ShardReader.read_ahead: must be True or False, got {read_ahead!r}. How far a pass reads ahead is "
-                "StorageOptions.memory_limit."
+        quarantine = options["quarantine"]
+        if not (quarantine is None or isinstance(quarantine, str | Path)):
+            raise ValueError(
+                f'ShardReader.quarantine: must be the path of a file, got {quarantine!r}. Write "bad.jsonl".'
             )
         self.shards = shards
         self.options: dict[str, Any] = {
             **options,
             "batch_size": batch_size,
+            "lanes": lanes,
             "num_classes": num_classes,
             "repeats": repeats,
+            **{name: _checked_flag(name, options[name]) for name in ("shuffle", "sticky_lanes", "read_ahead")},
         }
 
     @property
@@ -140,6 +146,13 @@ class Definition:
         warn_of_shared_lanes(order, world_size)
         warn_of_dropped_tail(order, share)
         return share
+
+
+def _checked_flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool | np.bool_ | int) or value not in (0, 1):
+        fix = "How far samples are shuffled is window" if name == "shuffle" else "Write True"
+        raise ValueError(f"ShardReader.{name}: must be True or False, got {value!r}. {fix}.")
+    return bool(value)
 
 
 def _checked_count(name: str, value: object, fix: str) -> int:

@@ -58,7 +58,12 @@ class TestTimeAugment(Stage):
     ) -> None:
         super().__init__(source)
         if not (weights is None or isinstance(weights, torch.Tensor | TTAWeights)):
-            weights = torch.from_numpy(np.asarray(weights, np.float32))
+            try:
+                weights = torch.from_numpy(np.asarray(weights, np.float32))
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"weights: must be numbers, a row for each view, got {weights!r}. Write [[2], [1]]."
+                ) from None
         self._predictor = Predictor(
             model, method=merge, weights=weights, chunk_size=chunk_size, activation=activation, output=output
         )

@@ -62,6 +62,14 @@ class StorageOptions:
     hedge: bool = True
 
     def __post_init__(self) -> None:
+        for name, kinds, what in (
+            ("endpoint", str, "a URL"),
+            ("region", str, "a name"),
+            ("cache_dir", str | PathLike, "a folder"),
+        ):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kinds):
+                raise ValueError(f"StorageOptions.{name}: must be {what}, got {value!r}. Leave it out for the default.")
         for name in ("memory_limit", "cache_limit", "cache_min_free"):
             object.__setattr__(self, name, _bytes(name, getattr(self, name)))
         for name in ("request_timeout", "deadline", "concurrency", "memory_limit"):

@@ -80,3 +80,27 @@ def test_the_sheet_has_a_thumbnail_for_each_sample(url, tmp_path, capsys):
 )
 def test_a_histogram_of_few_values_has_a_bin_for_each(values, expected):
     assert histogram(values) == expected
+
+
+def test_classes_have_the_names_of_the_table_beside_the_shards(tmp_path, capsys):
+    url = write_shards(tmp_path, "x", [(f"s{n}", n % 3, encoded(20, 20, "JPEG")) for n in range(9)], [9])
+    (tmp_path / "classes.json").write_text('["ant", "bee\\u0007"]')
+    assert main(["info", url]) == 0
+    out = capsys.readouterr().out
+    assert "classes: 3 of 2 in classes.json; most frequent: 0 ant (3×), 1 'bee\\x07' (3×), 2 (3×)\n" in out
+    assert "3 samples have a class number that classes.json lacks\n" in out
+    assert main(["info", url, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["class_table"] == {"path": str(tmp_path / "classes.json"), "classes": 2}
+    assert facts["class_names"] == {"0": "ant", "1": "bee\x07"}
+    assert facts["beyond_the_table"] == 3
+    assert facts["most_frequent"] == [[0, 3], [1, 3], [2, 3]]
+
+
+def test_a_table_that_is_none_is_said(tmp_path, capsys):
+    url = write_shards(tmp_path, "x", [("s", 0, encoded(20, 20, "JPEG"))], [1])
+    (tmp_path / "classes.json").write_text('{"ant": 0}')
+    assert main(["info", url]) == 0
+    out = capsys.readouterr().out
+    assert "classes: 1; most frequent: 0 (1×)\n" in out
+    assert "classes.json was not read: classes: must be a list of different names, got" in out

@@ -18,6 +18,8 @@ COMMAND = Path(sys.executable).with_name("streamaug")
 MISTAKES = {
     "make-shards": [
         (["missing", "out"], 2, "missing"),
+        (["images", ""], 2, "OUTPUT: must name a folder or URL, got ''"),
+        (["", "out"], 2, "SOURCE: must name a file, folder or URL, got ['']"),
         (["folder", "out"], 2, "SOURCE: must hold a folder for each class, got no folder in 'folder'"),
         (["images", "{x}"], 1, "{x}: the folder must be writable"),
         (["images", "out", "--processes", "0"], 2, "processes"),

@@ -67,3 +67,36 @@ def test_a_bar_is_shown_on_a_terminal_and_nowhere_else(folder, command, title):
     assert "3/3" in watched
     assert out == plain.stdout
     assert "3 shards, 15 samples" in out
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--version"], ["info", "--json"], ["check"], ["completion", "bash"]])
+def test_output_that_cannot_be_written_is_one_line(folder, arguments, unbuffered):
+    shards = [folder] if arguments[0] in ("info", "check") else []
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMAND, *arguments, *shards], stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "streamaug: stdout: must be writable, got: No space left on device. Write the output to another place.\n"
+    )
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_command_runs_where_its_streams_are_closed(folder, closed):
+    for arguments, status in ((f"info {folder}", 0), ("--help", 0), ("info missing.tar", 1), ("nothing", 2)):
+        done = subprocess.run(
+            f"{COMMAND} {arguments} {closed}", shell=True, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status
+        assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_package_runs_as_the_command(folder):
+    outputs = [
+        subprocess.run([*command, "info", folder], capture_output=True, text=True, check=True).stdout
+        for command in ([COMMAND], [sys.executable, "-m", "streamaug"])
+    ]
+    assert outputs[0] == outputs[1] != ""

@@ -1,5 +1,6 @@
 """Every form of image file decodes to Pillow's pixels, turned or not as the recipe asks, or is refused by name."""
 
+import base64
 import io
 import warnings
 
@@ -18,6 +19,16 @@ _FORMS = dict(forms())
 _ORIENTED = dict(oriented())
 #: Gray levels, on average: what two decoders of one format may differ by.
 _CLOSE = 2.0
+#: The colour table of a palette of 16-bit indices.
+_GRAYS = ((320, "SHORT", list(range(65536)) * 3),)
+#: A lossless JPEG 2000 of 16×16 gray pixels of 10 bits: 0, 4, 8 and so on, row by row.
+_TEN_BITS = base64.b64decode(
+    "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAAEAAAABAAAQkHAAAAAAAPY29scgEAAAAAABEAAAFEanAyY/9P"
+    "/1EAKQAAAAAAEAAAABAAAAAAAAAAAAAAABAAAAAQAAAAAAAAAAAAAQkBAf9SAAwAAAABAAAEBAAB/1wABEBQ/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBF"
+    "RyB2ZXJzaW9uIDIuNS40/5AACgAAAAAA0gAB/5PftYISN2Xa1BnCWEdOaBANTHYknOc5znOc50kRGZmZmZmZmuMg+mwQAAAAAAAgAGAACoAgAAqAIAAA"
+    "AAAABOX3+xYMpbCQEVuV1jLeHxOvNMo6SogZS2Efg2fFboKGBaPsRz+q9n6SmHlSWH0e812vEIvtKPNh+bD+jvdwcbXVwnW+tpdW0uraXUhDtGk63X6Y"
+    "VwnW+tpdW0uraXVtPAbNhsNhsNhsNhsNhsNhsNh0SRIsBl5eXl5eXl5eXl5eXjHcJ98P/9k="
+)
 
 
 def decoded(files, size, *, turned):
@@ -78,12 +89,18 @@ def test_an_orientation_turns_the_image_as_pillow_does_when_asked(sideways):
         (tiff(GRAY[..., None].astype(np.uint32), photometric=1, bits=32), "32-bit numbers"),
         (tiff(GRAY[..., None].astype(np.int16), photometric=1, bits=16, sample_format=2), "mode I"),
         (tiff(np.dstack([PICTURE, GRAY, GRAY]), extra=0), "5 samples a pixel"),
+        (tiff(GRAY[..., None].astype(np.uint16), photometric=3, bits=16, tags=_GRAYS), "photometric 3|16 bits"),
         (bmp(PICTURE, bits=32, header=124, masks=(0xFF, 0xFF00, 0xFF0000, 0)), "a BMP of 32 bits with compression 3"),
     ],
 )
 def test_a_form_without_pixels_that_anybody_can_name_is_refused_by_name(file, reason):
     with pytest.raises(BadSampleError, match=reason):
         decoded([file], PICTURE.shape[:2], turned=False)
+
+
+def test_a_jpeg_2000_of_10_bits_is_scaled_to_8():
+    got = decoded([_TEN_BITS], (16, 16), turned=False)[0, :, :, 0]
+    assert np.abs(got - np.arange(256).reshape(16, 16)).max() <= 1
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "tiff_adobe_deflate"])

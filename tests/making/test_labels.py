@@ -57,7 +57,14 @@ def test_a_table_is_read_as_it_was_written_and_as_lines(tmp_path):
     assert read_table(str(path)) == ["tench", "gold fish"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "a\na\n", "[1]", '["a"'])
+@pytest.mark.parametrize("text", ["ant\nbee\n", "\ufeffant\r\nbee\r\n\r\n", '\ufeff["ant", "bee"]\n'])
+def test_a_table_is_read_as_editors_save_it(tmp_path, text):
+    path = tmp_path / "names"
+    path.write_bytes(text.encode())
+    assert read_table(str(path)) == ["ant", "bee"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "a\na\n", "[1]", '["a"', '{"a": 0}', "a\n\nb\n", "\n", '["a", ""]'])
 def test_what_is_no_table_is_refused(tmp_path, text):
     path = tmp_path / "names"
     path.write_text(text)

@@ -169,6 +169,8 @@ def test_thousands_of_classes(tmp_path, out):
         ({"y.txt": b""}, "must hold a folder for each class, got no folder"),
         ({"y.tar": b""}, "must hold a folder for each class, got tars"),
         ({"a/y.txt": b""}, "the class folders must hold images, got none in the 1 folders"),
+        ({"train/a/x.jpg": b"", "Val/a/y.jpg": b""}, "must be the folder of one split, got that of Val, train"),
+        ({"test/a/x.jpg": b""}, "must be the folder of one split, got that of test"),
     ],
 )
 def test_a_folder_that_is_none_of_classes_is_refused(tmp_path, out, files, message):
@@ -176,6 +178,21 @@ def test_a_folder_that_is_none_of_classes_is_refused(tmp_path, out, files, messa
     with pytest.raises(ValueError, match=message):
         make(tmp_path / "in", out)
     assert not out.exists()
+
+
+def test_classes_may_be_called_like_splits(tmp_path, out):
+    files = {"train/a/1.jpg": image(0), "train/2.jpg": image(1), "test/3.jpg": image(2)}
+    report, _ = make(write_files(tmp_path / "in", files), out)
+    assert report.num_classes == 2
+
+
+def test_a_pipe_and_a_device_are_bad_samples_that_nobody_waits_for(tmp_path, out):
+    write_files(tmp_path / "in", {"a/x.jpg": image(0)})
+    os.mkfifo(tmp_path / "in" / "a" / "pipe.jpg")
+    (tmp_path / "in" / "a" / "zeros.jpg").symlink_to("/dev/zero")
+    report, _ = make(tmp_path / "in", out, skip_bad=True)
+    assert labels(out) == {"a/x": 0}
+    assert [bad.reason for bad in report.bad] == ["the file cannot be read: it is a pipe, a socket or a device"] * 2
 
 
 def test_a_slow_disk_is_waited_for_by_threads_and_changes_nothing(tmp_path, out, monkeypatch):
@@ -244,6 +261,10 @@ def test_columns_that_are_named(tmp_path, out):
         ([["image", "b"], ["x.jpg", "1"]], "must have the column 'label', got image, b"),
         ([["image", "label"], ["x.jpg"]], r"must have at least 2 columns, got \['x.jpg'\] in row 2"),
         ([["image", "label"], ["nowhere.jpg", "1"]], "must exist, got none of 1, '.*nowhere.jpg' first"),
+        ([["image", "label"]], "must name images, got a header alone"),
+        ([["image", "label"], ["x.jpg", "a"], ["x.jpg", " "]], "must have a label, got none in row 3"),
+        ([["image", "label"], ["x.jpg", "1"], ["x.jpg", "0.5"]], "labels: must be class numbers, .* got '0.5'"),
+        ([["image", "label"], ["x.jpg", "1"], ["x.jpg", "nan"]], "labels: must be class numbers, .* got 'nan'"),
         ([["image", "label"], ["x.jpg", "-1"]], "class numbers must be 0 to"),
         ([["image", 'la"bel'], ["x.jpg", 'a"b']], "must have the column 'label'"),
     ],
@@ -252,6 +273,12 @@ def test_a_list_that_is_none_is_refused(tmp_path, out, lines, message):
     write_files(tmp_path, {"x.jpg": image(0)})
     with pytest.raises(ValueError, match=message):
         make(write_csv(tmp_path / "list.csv", lines), out)
+
+
+def test_a_list_in_utf_16_is_called_so(tmp_path, out):
+    (tmp_path / "list.csv").write_text("image,label\nx.jpg,1\n", encoding="utf-16")
+    with pytest.raises(ValueError, match="must be UTF-8, got UTF-16"):
+        make(tmp_path / "list.csv", out)
 
 
 def test_files_that_a_list_names_and_nobody_can_read_are_bad_samples(tmp_path, out):

@@ -4,6 +4,7 @@ import re
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -107,3 +108,12 @@ def test_the_preview_is_drawn(shards, tmp_path):
     image = Image.open(tmp_path / "preview.png")
     assert image.width > 900
     assert len(image.convert("RGB").getcolors(1 << 24)) > 10000
+
+
+def test_no_caption_reaches_into_the_next_column(shards, tmp_path):
+    names = tmp_path / "classes.txt"
+    names.write_text("\n".join(f"great white shark of kind {number}" for number in range(10)) + "\n")
+    run("preview.py", "--shards", shards[0], "--classes", names, "--output", tmp_path / "preview.png")
+    pixels = np.asarray(Image.open(tmp_path / "preview.png").convert("L"))
+    gaps = [pixels[68:, 136 + 176 * column - 14 : 136 + 176 * column] for column in range(1, 6)]
+    assert all(gap.min() == 255 for gap in gaps)

@@ -18,6 +18,9 @@ CROP = ops.RandomResizedCrop(64)
     ("build", "message"),
     [
         (lambda: Recipe([]), "fixed size"),
+        (lambda: Recipe(None), r"Recipe\.operations: must be a sequence, got None"),
+        (lambda: Recipe(CROP), r"Recipe\.operations: must be a sequence, got RandomResizedCrop"),
+        (lambda: Recipe([CROP], views=5), r"Recipe\.views: must be a sequence, got 5"),
         (lambda: Recipe([ops.HorizontalFlip()]), "fixed size"),
         (lambda: Recipe([ops.ResizeShortest(64)]), "fixed size"),
         (lambda: Recipe([ops.CenterCrop(64)]), "ResizeShortest"),

@@ -1,5 +1,6 @@
 """Sizes as Pillow reads them, and verdicts from bytes alone."""
 
+import base64
 import io
 import struct
 
@@ -59,7 +60,22 @@ def test_random_bytes_are_a_verdict_never_an_exception():
     ("data", "reason"),
     [
         (b"", "empty"),
-        (b"GIF89a..", "no image format"),
+        (b"GIF89a..", "no image format that can be read (a GIF: write it as JPEG, PNG or WebP)"),
+        (b"\0\0\0\x20ftypavif", "(an AVIF: "),
+        (b"\0\0\0\x18ftypheic", "(a HEIC: "),
+        (b"\0\0\0\x18ftypmp42", "(a video)"),
+        (b"II+\0\x08\0\0\0", "(a BigTIFF: "),
+        (b"P6\n4 4\n255\n", "(a PNM "),
+        (bytes(128) + b"DICM", "(a DICOM: "),
+        (b"<?xml version='1.0'?><svg/>", "(an SVG: "),
+        (b"<!DOCTYPE html>", "HTML"),
+        (b'{"error": 403}', "JSON"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (base64.b64encode(blank()), "a JPEG in base64"),
+        (b"\xef\xbb\xbf" + blank(), "byte order mark"),
+        (blank("PNG").replace(b"\r\n", b"\n"), "line ends"),
+        (blank().replace(b"\xff\xc0\0\x11\x08", b"\xff\xf7\0\x11\x08"), "a JPEG-LS"),
+        (blank("JPEG2000", no_jp2=True).replace(b"\7\1\1" * 3, b"\x0b\1\1" * 3), "colours of 12 bits"),
         (b"\xff\xd8\xff\xe0\0\0\xff\xd9", "segment of length 0"),
         (b"\xff\xd8\xff\xd9", "no frame header"),
         (blank()[:-2], "end-of-image"),
@@ -71,6 +87,19 @@ def test_verdicts_say_what_is_wrong(data, reason):
     verdict = inspect(data)
     assert isinstance(verdict, str)
     assert reason in verdict
+
+
+@pytest.mark.parametrize(
+    ("data", "form"),
+    [
+        (blank().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"), "a JPEG of 12 bits"),
+        (blank().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc3\0\x11\x08"), "a lossless JPEG"),
+        (blank().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc9\0\x11\x08"), ""),
+        (blank("JPEG2000", no_jp2=True).replace(b"\7\1\1" * 3, b"\4\1\1" * 3), "a JPEG 2000 codestream of 5 bits"),
+    ],
+)
+def test_forms_that_dali_refuses_are_named(data, form):
+    assert inspect(data).unlike == form
 
 
 def test_the_number_of_pixels_is_limited():

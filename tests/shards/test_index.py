@@ -105,7 +105,9 @@ def test_asked_components_are_found_by_the_first_alternative_present(tmp_path):
     assert index.offsets.dtype == index.sizes.dtype == np.int64
 
 
-@pytest.mark.parametrize("wrong", ["jpg", (), ("jpg", ""), ("jpg;png", "jpg"), ("jpg", ";")])
+@pytest.mark.parametrize(
+    "wrong", ["jpg", (), ("jpg", ""), ("jpg;png", "jpg"), ("jpg", ";"), (1, 2), {"jpg", "cls"}, ("*.jpg",), b"jpg", 5]
+)
 def test_components_that_clash_are_refused(wrong):
     with pytest.raises(ValueError, match="components"):
         components_of(wrong)

@@ -274,6 +274,12 @@ def test_ranks_come_from_the_environment(uneven, monkeypatch):
     ("options", "match"),
     [
         ({"batch_size": 0}, "batch_size"),
+        ({"lanes": "4"}, r"ShardReader\.lanes: must be an integer of at least 1, got '4'"),
+        ({"shuffle": "False"}, r"ShardReader\.shuffle: must be True or False, got 'False'"),
+        ({"shuffle": None}, r"ShardReader\.shuffle: must be True or False, got None"),
+        ({"sticky_lanes": "no"}, r"ShardReader\.sticky_lanes: must be True or False, got 'no'"),
+        ({"read_ahead": 5}, r"ShardReader\.read_ahead: must be True or False, got 5"),
+        ({"quarantine": b"x"}, r"ShardReader\.quarantine: must be the path of a file, got b'x'"),
         ({"batch_size": 400}, "at most 384"),
         ({"lanes": 400}, "lanes=389"),
         ({"on_bad_sample": "skip"}, "on_bad_sample"),

@@ -75,6 +75,8 @@ def test_weights_come_from_a_fit_a_tensor_or_a_list(uneven, model):
         torch.testing.assert_close(got, tta.merge(logits[:, :25], weights=torch.tensor(table)), atol=1e-5, rtol=1e-4)
     with pytest.raises(ValueError, match='weights: go with "mean" only'):
         views(url).tta(model, merge="max", weights=table)
+    with pytest.raises(ValueError, match="weights: must be numbers, a row for each view, got 'equal'"):
+        views(url).tta(model, weights="equal")
 
 
 def test_output_finds_the_logits_and_files_of_ranks_make_the_whole(uneven, model, tmp_path):

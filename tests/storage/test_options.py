@@ -47,6 +47,14 @@ def test_what_else_means_nothing_is_refused():
             StorageOptions(**{name: "no"})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("endpoint", 5), ("region", 5), ("cache_dir", 5), ("cache_dir", b"x"), ("anonymous", "yes")]
+)
+def test_a_value_of_another_type_is_refused(name, value):
+    with pytest.raises(ValueError, match=rf"StorageOptions\.{name}: must be .*, got {value!r}\. "):
+        StorageOptions(**{name: value})
+
+
 @pytest.mark.parametrize("endpoint", ["minio:9000", "http://", "http://h:99999", "http://h h", "ftp://h", "http://h\n"])
 def test_an_endpoint_must_be_a_url(endpoint):
     with pytest.raises(ValueError, match=r"StorageOptions\.endpoint: must be an http"):

@@ -18,9 +18,11 @@ from streamaug.samples.formats.header import Header, MalformedError
 MAGIC = b"\xff\xd8\xff"
 
 _UINT16 = struct.Struct(">H")
-_FRAME = struct.Struct(">HHB")
+_FRAME = struct.Struct(">BHHB")
 #: SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC).
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: SOF3 and SOF11; and SOF55, the frame of JPEG-LS.
+_LOSSLESS, _LS = frozenset({0xC3, 0xCB}), 0xF7
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _END, _SCAN = 0xD9, 0xDA
 #: Markers that end the walk over segments.
@@ -47,6 +49,7 @@ class _Front(NamedTuple):
         width: Pixels.
         components: Colours of a pixel.
         is_progressive: Whether it has many scans.
+        coding: The name of a coding that DALI does not decode, or "".
         blocks: The EXIF and XMP blocks, and the contents of Adobe's segment, by their prefix.
         scan: Where the first scan's header begins.
     """
@@ -55,6 +58,7 @@ class _Front(NamedTuple):
     width: int
     components: int
     is_progressive: bool
+    coding: str
     blocks: dict[bytes, bytes]
     scan: int
 
@@ -67,14 +71,15 @@ def read(data: Encoded, orientation: bool) -> Header:
     if orientation:
         turned = exif.orientation(front.blocks.get(_EXIF), front.blocks.get(_XMP))
     # Adobe's programs store CMYK as its negative, and mark it; DALI takes every CMYK for a negative.
-    unlike = "a CMYK JPEG without Adobe's segment" if front.components == 4 and _ADOBE not in front.blocks else ""
+    is_plain_cmyk = front.components == 4 and _ADOBE not in front.blocks
+    unlike = front.coding or ("a CMYK JPEG without Adobe's segment" if is_plain_cmyk else "")
     return Header(front.height, front.width, turned, None if end == len(data) else (0, end), unlike)
 
 
 def _front(data: Encoded) -> _Front:
     """Read all segments before the first scan."""
-    frame: tuple[int, int, int] | None = None
-    is_progressive = False
+    frame: list[int] | None = None
+    is_progressive, coding = False, ""
     blocks: dict[bytes, bytes] = {}
     position = 2
     size = len(data)
@@ -84,14 +89,15 @@ def _front(data: Encoded) -> _Front:
         else:
             marker, position = _marker(data, position)
         if marker == _SCAN and frame is not None:
-            return _Front(*frame, is_progressive, blocks, position)
+            return _Front(frame[0], frame[1], frame[2], is_progressive, coding, blocks, position)
         if marker in _BARE:
             if marker in _STANDALONE:
                 continue
             break
         stop = _segment_end(data, position)
         if marker in _FRAME_MARKERS:
-            frame, is_progressive = _FRAME.unpack_from(data, position + 3), marker in _PROGRESSIVE
+            bits, *frame = _FRAME.unpack_from(data, position + 2)
+            is_progressive, coding = marker in _PROGRESSIVE, _rare(marker, bits)
         elif marker in _PREFIXES:
             for prefix in _PREFIXES[marker]:
                 start = position + 2 + len(prefix)
@@ -99,10 +105,19 @@ def _front(data: Encoded) -> _Front:
                     # Pillow joins EXIF blocks, and takes the last XMP packet.
                     earlier = blocks.get(prefix, b"") if prefix == _EXIF else b""
                     blocks[prefix] = earlier + bytes(data[start:stop])
+        elif marker == _LS:
+            raise MalformedError("it is a JPEG-LS, which is no image format that can be read: write it as JPEG or PNG")
         position = stop
     else:
         raise MalformedError(_CUT_OFF)
     raise MalformedError(f"the JPEG has no {'frame header' if frame is None else 'scan'}")
+
+
+def _rare(marker: int, bits: int) -> str:
+    """The name of a coding that DALI refuses; "" for the common ones."""
+    if marker in _LOSSLESS:
+        return "a lossless JPEG"
+    return "" if bits == 8 else f"a JPEG of {bits} bits"
 
 
 def _marker(data: Encoded, position: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ class _Stream(NamedTuple):
     width: int
     components: int
     subsampled: bool
+    depth: str
     stop: int
 
 
@@ -38,6 +39,8 @@ def read_file(data: Encoded, _: bool) -> Header:
     unlike = ""
     if components not in (1, 3, 4) or stream.subsampled or b"pclr" in header or not _plain_space(data, header):
         unlike = f"a JPEG 2000 file of {components} components with a colour space of its own"
+    elif stream.depth:
+        unlike = f"a JPEG 2000 file of {stream.depth}"
     return Header(height, width, unlike=unlike)
 
 
@@ -47,6 +50,8 @@ def read_stream(data: Encoded, _: bool) -> Header:
     unlike = ""
     if stream.components not in (3, 4) or stream.subsampled:
         unlike = f"a JPEG 2000 codestream of {stream.components} components"
+    elif stream.depth:
+        unlike = f"a JPEG 2000 codestream of {stream.depth}"
     span = None if stream.stop == len(data) else (0, stream.stop)
     return Header(stream.height, stream.width, 1, span, unlike)
 
@@ -85,11 +90,12 @@ def _stream(data: Encoded, start: int, stop: int) -> _Stream:
     right, bottom, left, top = struct.unpack_from(">IIII", data, start + 8)
     (components,) = struct.unpack_from(">H", data, start + 40)
     sampling = [tuple(data[start + 43 + 3 * number : start + 45 + 3 * number]) for number in range(components)]
+    depth = _rare_depth(set(data[start + 42 : start + 42 + 3 * components : 3]), components)
     position = start + 2
     while position + 2 <= stop:
         (marker,) = struct.unpack_from(">H", data, position)
         if marker == _END:
-            return _Stream(bottom - top, right - left, components, set(sampling) != {(1, 1)}, position + 2)
+            return _Stream(bottom - top, right - left, components, set(sampling) != {(1, 1)}, depth, position + 2)
         if marker == _START_OF_TILE:
             (length,) = struct.unpack_from(">I", data, position + 6)
             if length == 0:  # the last tile part, up to the end marker
@@ -102,3 +108,24 @@ def _stream(data: Encoded, start: int, stop: int) -> _Stream:
         if length < 2:
             break
     raise MalformedError("the JPEG 2000 codestream has no end marker: it was cut off")
+
+
+def _rare_depth(depths: set[int], components: int) -> str:
+    """The components' depth, as "12 bits", where DALI refuses it or takes it for 16 bits; "" for 8 and 16 bits.
+
+    Args:
+        depths: The depths less 1 of the components, with bit 7 set for signed ones.
+        components: The number of components.
+
+    Raises:
+        MalformedError: If Pillow does not decode it either: in colours of more than 8 bits white becomes black.
+    """
+    if depths in (set(), {7}, {15}):
+        return ""
+    bits = max((depth & 0x7F) + 1 for depth in depths)
+    if components > 1 and bits > 8:
+        raise MalformedError(
+            f"a JPEG 2000 with colours of {bits} bits, whose white turns black where it is decoded: write its pixels "
+            "as 8 or 16 bits"
+        )
+    return f"{bits} bits"

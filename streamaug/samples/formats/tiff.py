@@ -24,8 +24,10 @@ _SHORT, _LONG = 3, 4
 _TYPES = {1: "B", _SHORT: "H", _LONG: "I", 7: "B"}
 #: Tags of which DALI refuses any other type than SHORT and LONG.
 _DALI_READS = (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, exif.TAG, _SAMPLES, _ROWS, _PLANAR, _EXTRA, _FORMAT)
-#: Values of tags: pixels as floating-point numbers, each sample in a plane of its own, YCbCr.
-_FLOAT, _PLANAR_YES, _YCBCR = 3, 2, 6
+#: Those of them of which DALI refuses more than one value.
+_SINGLE = frozenset(_DALI_READS) - {_BITS, _EXTRA, _FORMAT}
+#: Values of tags: pixels as floating-point numbers, each sample in a plane of its own, YCbCr, palette.
+_FLOAT, _PLANAR_YES, _YCBCR, _PALETTE = 3, 2, 6, 3
 #: A tag that no reader uses.
 _UNKNOWN = 65535
 #: (photometric interpretation, samples a pixel) that DALI decodes: gray, RGB, RGBA, palette.
@@ -43,10 +45,12 @@ class _Directory:
         (self.start,) = struct.unpack_from(self.order + "I", data, 4)
         (count,) = struct.unpack_from(self.order + "H", data, self.start)
         self._entries: dict[int, tuple[int, int, int]] = {}
+        self._places: dict[int, list[int]] = {}
         for entry in range(count):
             at = self.start + 2 + 12 * entry
             tag, kind, length = struct.unpack_from(self.order + "HHI", data, at)
             self._entries.setdefault(tag, (kind, length, at + 8))
+            self._places.setdefault(tag, []).append(at)
 
     def array(self, tag: int) -> npt.NDArray[np.int64]:
         """All values of a tag of whole numbers; empty where it is missing or of another type."""
@@ -60,13 +64,17 @@ class _Directory:
             raise MalformedError(f"the values of TIFF tag {tag} end behind its {len(self.data)} bytes: it was cut off")
         return np.frombuffer(self.data, dtype, length, at).astype(np.int64)
 
-    def other_than(self, kinds: Collection[int], tags: Collection[int]) -> int | None:
-        """The first of some tags whose values are of another type than these; None: no tag is."""
-        return next((tag for tag in tags if tag in self._entries and self._entries[tag][0] not in kinds), None)
+    def other_than(self, kinds: Collection[int], tags: Collection[int], single: Collection[int]) -> int | None:
+        """The first of some tags of another type than these, or of `single` with several values; None: no tag is."""
+        for tag in tags:
+            kind, length, _ = self._entries.get(tag, (0, 0, 0))
+            if length and (kind not in kinds or (length > 1 and tag in single)):
+                return tag
+        return None
 
-    def entry(self, tag: int) -> int | None:
-        """Where a tag's entry starts, None where it is missing."""
-        return self._entries[tag][2] - 8 if tag in self._entries else None
+    def places(self, tag: int) -> list[int]:
+        """Where the entries of a tag start; a damaged directory has several."""
+        return self._places.get(tag, [])
 
     def first(self, tag: int, default: int) -> int:
         """The first value of a tag, or the default."""
@@ -105,11 +113,11 @@ def _unlike(directory: _Directory) -> str:
         return f"a TIFF of {samples} samples a pixel, {_NAMES.get(photometric, f'photometric {photometric}')}"
     if samples == 4 and directory.first(_EXTRA, 2) == 1:
         return "a TIFF with colours multiplied by their alpha"
-    if depths not in ([8], [16]) or directory.first(_FORMAT, 1) != 1:
+    if depths not in ([8], [16]) or (photometric, depths) == (_PALETTE, [16]) or directory.first(_FORMAT, 1) != 1:
         return f"a TIFF of {depths[0]} bits, sample format {directory.first(_FORMAT, 1)}"
-    odd = directory.other_than((_SHORT, _LONG), _DALI_READS)
+    odd = directory.other_than((_SHORT, _LONG), _DALI_READS, _SINGLE)
     if odd is not None:
-        return f"a TIFF whose tag {odd} has an unusual type"
+        return f"a TIFF whose tag {odd} has an unusual type or number of values"
     if compression != 1:
         return f"a TIFF with compression {compression}"
     return ""
@@ -145,7 +153,6 @@ def unoriented(data: Encoded) -> bytes:
     """The same TIFF without an orientation, since Pillow turns TIFFs as it loads them."""
     changed, directory = bytearray(data), _Directory(data)
     for tag in (exif.TAG, _XMP):
-        at = directory.entry(tag)
-        if at is not None:
+        for at in directory.places(tag):
             struct.pack_into(directory.order + "H", changed, at, _UNKNOWN)
     return bytes(changed)
