@@ -200,10 +200,17 @@ def write_mosaicml(shards: Path, target: Path) -> None:
 
 
 def write_energon(shards: Path, target: Path) -> None:
-    """The same tars, with the indexes that Energon asks for."""
+    """The same samples, below a folder for each shard, with the indexes that Energon asks for.
+
+    The shards are copies of each other, and Energon prepares no dataset in which two samples have the same key.
+    """
     target.mkdir()
     for path in shards.glob("*.tar"):
-        os.link(path, target / path.name)
+        with tarfile.open(path) as tar, tarfile.open(target / path.name, "w", format=tarfile.USTAR_FORMAT) as renamed:
+            for info in tar:
+                file = tar.extractfile(info)
+                info.name = f"{path.stem}/{info.name}"
+                renamed.addfile(info, file)
     program = str(Path(sys.executable).with_name("energon"))
     flags = ["--non-interactive", "--split-ratio", "1,0,0", "--sample-type", "CrudeWebdataset", "--no-progress"]
     subprocess.run([program, "prepare", *flags, str(target)], check=True, stdout=sys.stderr)

@@ -198,6 +198,16 @@ def test_peers_take_turns_on_the_same_shards(url, measured):
 
 
 @pytest.mark.slow
+def test_torchvision_takes_its_turns_where_it_is_installed(url, measured):
+    pytest.importorskip("torchvision.transforms.v2", reason="its wheel does not load beside torch's CPU build")
+    shards = [url, "--recipe", _small(Path(url).parent), "--batch-size", "8"]
+    peers = {peer["peer"]: peer for peer in measured(*shards, "--against", "torchvision")["peers"]}
+    assert list(peers) == ["streamaug", "torchvision"]
+    assert peers["torchvision"]["images_per_second"]["median"] > 0
+    assert peers["torchvision"]["core_ms"]["median"] > 0
+
+
+@pytest.mark.slow
 def test_a_peer_that_cannot_be_imported_is_named(url, capsys, tmp_path, monkeypatch):
     broken = tmp_path / "torchvision"
     broken.mkdir()
