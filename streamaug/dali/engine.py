@@ -85,11 +85,6 @@ class AugmentEngine:
                 f"augment.hw_decoder_load: must be a share within 0..1, got {hw_decoder_load!r}. Write 0.0, with which "
                 "pixels depend on the sample alone."
             )
-        if annotations is not None and not isinstance(annotations, Annotations):
-            raise RecipeError(
-                f"augment.annotations: must be an Annotations, got {annotations!r}. "
-                'Write Annotations(component="json").'
-            )
         warn_of_two_builds()
         self._recipe = recipe
         self._device_name = device_name(device)
