@@ -17,7 +17,10 @@ ETAG = '"one"'
 
 @dataclass
 class Request:
-    """What was asked: first byte and one past the last where a range was; names of headers are in small letters."""
+    """What was asked: first byte and one past the last where a range was; names of headers are in small letters.
+
+    `port` is that of the client's end of the connection.
+    """
 
     number: int
     method: str
@@ -26,6 +29,7 @@ class Request:
     headers: dict
     start: int | None
     stop: int | None
+    port: int = 0
 
 
 @dataclass
@@ -103,9 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
         span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         start, stop = (int(span[1]), int(span[2]) + 1) if span else (None, None)
         path = urllib.parse.unquote(path.lstrip("/"))
-        request = Request(
-            0, self.command, path, query, {name.lower(): value for name, value in self.headers.items()}, start, stop
-        )
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(0, self.command, path, query, headers, start, stop, self.client_address[1])
         server.note(request)
         reply = server.answer(server, request) or server.reply(request)
         self.send_response(reply.status)

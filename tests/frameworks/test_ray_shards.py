@@ -5,11 +5,11 @@ import os
 import select
 import shutil
 import signal
-import threading
 from pathlib import Path
 
 import pytest
 from image_folders import contents, image, pets, write_files
+from odd_servers import served
 from watching import PATIENCE
 
 from streamaug.cli import main
@@ -18,8 +18,6 @@ ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The image that comes through a pipe, so that a worker waits for it as long as the test wants.
-PIPED = "ant/piped.jpg"
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -55,22 +53,34 @@ def begun():
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Pictures in folders, of which one is a pipe."""
+def source(tmp_path):
+    """A list of pictures, of which one is on a server; and what that server calls, with the worker that asks, before it
+    answers, if anything."""
     root = Path(write_files(tmp_path / "in", pets(30)))
-    os.mkfifo(root / PIPED)
-    return root
+    before = []
+
+    def answer(server, request):
+        if before and (process := client(request.port)) != os.getpid():  # which asks for the size
+            before.pop()(process)
+
+    with served({"last.jpg": image(77)}, answer) as (_, base):
+        paths = sorted(path.relative_to(root).as_posix() for path in root.glob("*/*.jpg"))
+        rows = [f"{path},{path.partition('/')[0]}" for path in paths] + [f"{base}/last.jpg,ant"]
+        (root / "list.csv").write_text("\n".join(["image,label", *rows]))
+        yield root / "list.csv", before
 
 
-def holder(pipe):
-    """The process, other than this one, that reads the pipe."""
+def client(port):
+    """The process whose connection has this port."""
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    inode = next(line[9] for line in lines if line[1] == f"0100007F:{port:04X}")
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            if link.readlink() == pipe and int(link.parts[2]) != os.getpid():
+            if link.readlink() == Path(f"socket:[{inode}]"):
                 return int(link.parts[2])
         except OSError:
             continue
-    raise LookupError(pipe)
+    raise LookupError(port)
 
 
 def kill_and_wait(pid):
@@ -85,47 +95,36 @@ def kill_and_wait(pid):
         os.close(handle)
 
 
-def feed(pipe, data, *, kill):
-    """Wait until a worker reads the pipe; kill it there, if that is asked for, and give the data to the next one."""
-    if kill:
-        with pipe.open("wb"):  # which waits for a reader
-            kill_and_wait(holder(pipe))
-    with pipe.open("wb") as file:
-        file.write(data)
-
-
-def made(root, output, *more, kill=False):
+def made(source, output, *more):
     """What `make-shards` says and writes."""
-    feeder = threading.Thread(
-        target=feed,
-        args=(
-            root / PIPED,
-            image(77),
-        ),
-        kwargs={"kill": kill},
-        daemon=True,
-    )
-    feeder.start()
     if "--ray" in more:  # a node's current folder is another
-        root, output = (os.path.relpath(path) for path in (root, output))
-    assert main(["make-shards", str(root), str(output), "--shard-size", "30000", *more]) == 0
-    feeder.join()
+        source, output = (os.path.relpath(path) for path in (source, output))
+    assert main(["make-shards", str(source), str(output), "--shard-size", "30000", *more]) == 0
     return contents(output)
 
 
-def test_a_cluster_makes_the_bytes_of_one_machine_though_a_worker_is_killed(folder, address, tmp_path, capsys):
-    here = made(folder, tmp_path / "here", "--processes", "1")
-    assert made(folder, tmp_path / "there", "--ray", address, kill=True) == here
+def test_a_cluster_makes_the_bytes_of_one_machine_though_a_worker_is_killed(source, address, tmp_path, capsys):
+    listed, before = source
+    here = made(listed, tmp_path / "here", "--processes", "1")
+    killed = []
+
+    def kill(process):
+        kill_and_wait(process)
+        killed.append(process)
+
+    before.append(kill)
+    assert made(listed, tmp_path / "there", "--ray", address) == here
+    assert len(killed) == 1
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 2
     assert said[0].partition(": ")[2] == said[1].partition(": ")[2]
     assert len([name for name in here if name.endswith(".tar")]) > 4
 
 
-def test_a_cluster_indexes_and_checks_as_one_machine(folder, address, tmp_path, monkeypatch, capsys):
+def test_a_cluster_indexes_and_checks_as_one_machine(source, address, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # a node's current folder is another
     out = tmp_path / "out"
-    made(folder, out, "--processes", "1")
+    made(source[0], out, "--processes", "1")
     capsys.readouterr()
     for where in ("here", "there"):
         more = ["--ray", address] if where == "there" else []
@@ -144,11 +143,11 @@ def test_a_cluster_indexes_and_checks_as_one_machine(folder, address, tmp_path, 
     assert {finding["kind"] for finding in reports[1]["findings"]} > {"label"}
 
 
-def test_what_a_task_raises_and_a_cluster_that_is_none_are_errors_that_say_so(folder, address, tmp_path, capsys):
+def test_what_a_task_raises_and_a_cluster_that_is_none_are_errors_that_say_so(source, address, tmp_path, capsys):
     (tmp_path / "torn.tar").write_bytes(b"junk" * 300)
     assert main(["index", str(tmp_path / "torn.tar"), "--ray", address]) == 1
     assert "torn.tar at offset 0" in capsys.readouterr().err
-    arguments = ["make-shards", str(folder), str(tmp_path / "out"), "--ray", address, "--processes", "2"]
+    arguments = ["make-shards", str(source[0]), str(tmp_path / "out"), "--ray", address, "--processes", "2"]
     assert main(arguments) == 2
     assert "processes: must be left out with ray, got 2" in capsys.readouterr().err
     assert main(["index", str(tmp_path / "torn.tar"), "--ray", "nonsense"]) == 1
