@@ -105,9 +105,7 @@ class Training:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.method = args, METHODS[args.method]
         torch.manual_seed(args.seed)
-        # Not channels_last on a CPU: there torch 2.13 wrote past the ends of buffers where a layer has few channels.
-        layout = torch.contiguous_format if torch.device(args.device).type == "cpu" else torch.channels_last
-        self.model = tiny_resnet(CLASSES, args.width).to(args.device, memory_format=layout)  # type: ignore[call-overload]
+        self.model = tiny_resnet(CLASSES, args.width).to(args.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), args.lr, momentum=0.9, weight_decay=args.weight_decay, nesterov=True
         )
