@@ -70,7 +70,7 @@ class ShardReader(Stage):
             None: never.
 
     Raises:
-        TypeError: If `shards` is no `ShardSet`, or `shuffle`, `sticky_lanes` or `read_ahead` no bool.
+        TypeError: If `shards` is no `ShardSet`.
         ValueError: If a value is out of its range, an epoch has less than one global batch, or the quarantine cannot be
             appended to.
     """
