@@ -65,7 +65,9 @@ class Flight:
     def close(self) -> None:
         """Free the pipeline; the next job builds another."""
         self._jobs.clear()
-        self.runner = None
+        runner, self.runner = self.runner, None
+        if runner is not None:
+            runner.close()
 
     def _fits(self, job: Job | Waiting) -> bool:
         runner = self.runner

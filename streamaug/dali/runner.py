@@ -83,10 +83,15 @@ class Runner:
         stream = None if self.device is None else torch.cuda.current_stream(self.device)
         with self._freed_if_it_fails():
             outputs = self._pipeline.share_outputs(cuda_stream=stream)
-            tensors = [from_dlpack(output.as_tensor()) for output in outputs]
+            tensors = [self._shared(output.as_tensor()) for output in outputs]
             self._pipeline.release_outputs()
         self._alive.popleft()
         return tensors
+
+    def _shared(self, tensor: Any) -> torch.Tensor:
+        # From a capsule torch asks for no device, for which it compares an enum of its own with one of pybind11, which
+        # looks for an attribute by a function that swallows every error in it, a Ctrl-C too.
+        return from_dlpack(tensor.__dlpack__() if self.device is None else tensor)
 
     def drain(self) -> None:
         """Wait for everything that was submitted, and drop it."""
@@ -96,6 +101,14 @@ class Runner:
             self._alive.clear()
         while self._alive:
             self.collect()
+
+    def close(self) -> None:
+        """Free the pipeline, in a call of its own: the interpreter swallows a Ctrl-C that comes in a `__del__`."""
+        pipeline, self._pipeline = self._pipeline, None
+        self._queue.clear()
+        self._alive.clear()
+        if pipeline is not None:
+            pipeline._shutdown()
 
     @contextmanager
     def _freed_if_it_fails(self) -> Iterator[None]:

@@ -145,7 +145,11 @@ class Passes:
         """
         running = self._prepare(stage)
         if running.epoch_pass.num_batches:
-            running.look()
+            try:
+                running.look()
+            except BaseException:
+                self._prepared = None  # which refers to the chain, and would keep it and its pipeline alive
+                raise
         under_way = weakref.ref(running)
         running.epoch_pass.meter.begin()
         self._progress.begin(running.epoch_pass)

@@ -21,6 +21,7 @@ from streamaug.stages.definition import Definition
 from streamaug.stages.passes import Passes
 from streamaug.stages.ranks import Ranks, check_agreement
 from streamaug.stages.stats import Stats, stats_of
+from streamaug.stages.weak_call import WeakCall
 
 
 class ShardReader(Stage):
@@ -118,8 +119,8 @@ class ShardReader(Stage):
         self._ranks = Ranks(rank, world_size)
         self._engine: BatchReader | None = None
         self._read_in(self._definition.order())
-        self._progress = Progress(lambda: self._shared().global_batch)
-        self._passes = Passes(self._progress, self._next_pass, self._left, stall_after)
+        self._progress = Progress(WeakCall(self.global_batch))
+        self._passes = Passes(self._progress, WeakCall(self._next_pass), WeakCall(self._left), stall_after)
         self._chain: weakref.ref[Stage] | None = None
         self._most_batches: int | None = None
         if self._ranks.given:

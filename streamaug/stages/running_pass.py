@@ -41,7 +41,7 @@ class RunningPass:
         stall_after: float | None,
     ) -> None:
         self.stage, self.epoch_pass = stage, epoch_pass
-        self._left = weakref.finalize(self, _tell, weakref.WeakMethod(left), epoch_pass)
+        self._left = weakref.finalize(self, left, epoch_pass)
         self._watch = Watch(epoch_pass, stall_after)
         epoch_pass.meter.ranges = profiler_ranges()
         self.held: tuple[Any, ...] = ()
@@ -133,6 +133,7 @@ class RunningPass:
             return
         finally:
             meter.answer()
+            self._left()
             self._watch.end()
         raise StreamaugError(
             f"{type(self.stage).__name__}: a stage must give a batch for each that it is given, got more than "
@@ -155,13 +156,6 @@ class RunningPass:
             f"iterator: this pass over epoch {self.epoch_pass.epoch} was ended by a later pass, set_epoch(), seek(), "
             "load_state_dict() or close() of the same chain, or by an error. Keep one loop over a chain at a time."
         )
-
-
-def _tell(left: "weakref.WeakMethod[Callable[[EpochPass], None]]", epoch_pass: EpochPass) -> None:
-    """Call a method with a pass, unless its object was freed."""
-    method = left()
-    if method is not None:
-        method(epoch_pass)
 
 
 def _batches_of(stage: "Stage", epoch_pass: EpochPass) -> Iterator[Any]:
