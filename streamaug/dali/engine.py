@@ -141,6 +141,7 @@ class AugmentEngine:
         batches: Iterator[EncodedBatch],
         replace: Replace,
         *,
+        begin_next: Callable[[], EncodedBatch | None] | None = None,
         world_size: int = 1,
         counts: PipelineCounts | None = None,
     ) -> Iterator[Batch]:
@@ -149,6 +150,9 @@ class AugmentEngine:
         Args:
             batches: The encoded batches of the reader.
             replace: Puts stand-ins into bad rows, or raises.
+            begin_next: Called near the end of the pass: gives the first batches of the next one by one, None where
+                there is none. DALI works on them while the loop is between the two passes; the next call takes them
+                over where its batches are the same objects, and else drops them. None: DALI is idle then.
             world_size: The ranks, which share the cores of a host.
             counts: Counts the engine's work and waiting.
 
@@ -162,7 +166,10 @@ class AugmentEngine:
         self._device = resolve_device(self._device_name, warn=True)
         self._threads = self._num_threads or default_threads(world_size)
         self._flight.begin(self._device, self._threads, counts)
-        intake = self._intake = Intake(iter(batches), replace)
+        # A recipe by epoch is the user's function, which is called for the pass that begins.
+        begin_next = begin_next if isinstance(self._recipe, Recipe) else None
+        intake, whole = Intake(iter(batches), replace, begin_next), False
+        self._intake = intake
         try:
             self._refill(intake)
             while self._flight:
@@ -171,6 +178,7 @@ class AugmentEngine:
                 counts.queue_depth, counts.prefetch_fill = len(self._flight), len(self._flight) / self._prefetch
                 if batch is not None:
                     yield batch
+            whole = intake.error is None
         except GeneratorExit:
             raise
         except BaseException:  # an interrupt may have left the pipeline half fed: its next batch would be a wrong one
@@ -181,7 +189,8 @@ class AugmentEngine:
             if self._intake is intake:
                 self._intake = None
                 self._end_thread()
-                self._flight.drain()
+                if not whole:
+                    self._flight.drain()
         error, intake.error = intake.error, None  # dropped here, so that its traceback's frames are freed at once
         if error is not None:
             try:
@@ -216,13 +225,19 @@ class AugmentEngine:
         while True:
             if intake.waiting is None and not intake.ended:
                 try:
-                    intake.waiting = self._in_preparation(next(intake.batches), intake.replace)
+                    batch = next(intake.batches)
+                    if self._flight.take_over(batch, intake):
+                        continue
+                    intake.waiting = self._in_preparation(batch, intake.replace)
                 except StopIteration:
                     intake.ended = True
                 except Exception as error:  # noqa: BLE001 - raised again, after the batches before it
                     intake.ended, intake.error = True, error
             waiting = intake.waiting
-            if waiting is None or not self._flight.has_room(waiting):
+            if waiting is None:
+                self._begin_next(intake)
+                return
+            if not self._flight.has_room(waiting):
                 return
             intake.waiting = None
             try:
@@ -231,6 +246,32 @@ class AugmentEngine:
                 intake.ended, intake.error = True, error
                 return
             self._flight.submit(job, intake)
+
+    def _begin_next(self, intake: Intake) -> None:
+        """Where this pass leaves room, start on the first batches of the next, so that DALI does not stand idle."""
+        if self._preparer is None or not self._preparer.runs_ahead:
+            return
+        while intake.begin_next is not None and intake.error is None:
+            if intake.following is None:
+                batch = intake.begin_next()
+                if batch is None:
+                    return
+                intake.following = self._in_preparation(batch, intake.replace)
+            following = intake.following
+            if not self._flight.has_room(following):
+                return
+            intake.following = None
+            future, following.job = following.job, None
+            try:
+                job = self.counts.prepared(future, self._ahead) if isinstance(future, Future) else None
+            except Exception:  # noqa: BLE001 - the pass itself, if it comes, prepares it again and raises it
+                job = None
+            finally:
+                del future
+            if job is None:  # a row that must be judged in its own pass
+                intake.begin_next = None
+                return
+            self._flight.begin_next(job, intake)
 
     def _in_preparation(self, batch: EncodedBatch, replace: Replace) -> Waiting:
         """Hand a batch to the engine's thread, or prepare it here where the user's functions are needed."""

@@ -9,6 +9,7 @@ from collections import deque
 
 import torch
 
+from streamaug.batch import EncodedBatch
 from streamaug.dali.counting import PipelineCounts
 from streamaug.dali.graph import define
 from streamaug.dali.intake import Intake, Waiting
@@ -39,14 +40,17 @@ class Flight:
         #: The preparer of the runner, and the runner's batch size, in samples of DALI's.
         self._largest: tuple[Preparer | None, int] = (None, 0)
         self._jobs: deque[Job] = deque()
+        #: Jobs of the next pass, under way behind all of this one.
+        self._begun: deque[Job] = deque()
 
     def begin(self, device: int | None, threads: int, counts: PipelineCounts) -> None:
         """Be ready for a pass on a device, None being the CPU; a pass that was left before its end is dropped."""
+        if self._jobs or not self._begun or device != self._device:
+            self.drain()
         self._device, self._threads, self._counts = device, threads, counts
-        self.drain()
 
     def __len__(self) -> int:
-        """Batches under way."""
+        """Batches of this pass under way."""
         return len(self._jobs)
 
     @property
@@ -60,11 +64,37 @@ class Flight:
 
     def has_room(self, job: Waiting) -> bool:
         """Whether a job may be submitted now: below `prefetch`, and to the pipeline that runs, unless it is idle."""
-        return len(self._jobs) < self._prefetch and (not self._jobs or self._fits(job))
+        under_way = len(self._jobs) + len(self._begun)
+        return under_way < self._prefetch and (not under_way or self._fits(job))
+
+    def begin_next(self, job: Job, intake: Intake) -> None:
+        """Hand a job of the next pass to the pipeline that runs; where it fails, nothing of the next pass is kept."""
+        if self.runner is None:
+            return
+        self._begun.append(job)
+        try:
+            self.runner.submit(job.inputs)
+        except (RuntimeError, MemoryError):
+            self._forget_next(intake)
+            self._start_anew(list(self._jobs), intake)
+
+    def take_over(self, batch: EncodedBatch, intake: Intake) -> bool:
+        """Whether the pass before has begun this batch, now under way here; else all that it began is dropped."""
+        if not self._begun:
+            return False
+        if self._begun[0].batch is batch:
+            self._jobs.append(self._begun.popleft())
+            return True
+        # It is another pass than the one that was begun, or a row was replaced.
+        jobs = list(self._jobs)
+        self.drain()
+        self._start_anew(jobs, intake)
+        return False
 
     def close(self) -> None:
         """Free the pipeline; the next job builds another."""
         self._jobs.clear()
+        self._begun.clear()
         runner, self.runner = self.runner, None
         if runner is not None:
             runner.close()
@@ -125,6 +155,7 @@ class Flight:
         """
         self.runner = None
         self.recoveries += 1
+        self._forget_next(intake)
         jobs, self._jobs = list(self._jobs), deque()
         replaced = False
         for job in jobs:
@@ -144,8 +175,16 @@ class Flight:
                 "blame, and none was replaced. For want of memory, give smaller batches or augment(prefetch=1)."
             )
             raise error
-        again, self._jobs = list(self._jobs), deque()
-        for job in again:
+        self._start_anew(list(self._jobs), intake)
+
+    def _forget_next(self, intake: Intake) -> None:
+        """Begin nothing of the next pass any more: that pass judges its own samples, from the first batch on."""
+        self._begun.clear()
+        intake.begin_next = intake.following = None
+
+    def _start_anew(self, jobs: list[Job], intake: Intake) -> None:
+        self._jobs = deque()
+        for job in jobs:
             self.submit(job, intake)
             if not self._jobs or self._jobs[-1] is not job:
                 return  # the batch that was given up, and those after it
@@ -153,6 +192,7 @@ class Flight:
     def _give_up(self, error: Exception, intake: Intake) -> None:
         """After an error of the batch that was submitted last: the batches before it run anew, then it is raised."""
         intake.ended, intake.error, intake.waiting = True, error, None
+        self._forget_next(intake)
         jobs, self._jobs, self.runner = list(self._jobs)[:-1], deque(), None
         try:
             for job in jobs:
@@ -163,8 +203,9 @@ class Flight:
             self.runner = None
 
     def drain(self) -> None:
-        """Empty the pipeline for the next pass; drop it if it is dead."""
+        """Empty the pipeline; drop it if it is dead."""
         self._jobs.clear()
+        self._begun.clear()
         try:
             if self.runner is not None:
                 self.runner.drain()

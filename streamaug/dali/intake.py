@@ -4,7 +4,7 @@ In: encoded batches of the reader. Out: what `engine` takes from next, and the e
 fills it, and `flight` ends it where DALI fails.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -24,10 +24,15 @@ class Waiting:
 
 @dataclass(slots=True)
 class Intake:
-    """The source's side of a pass: the batch that was read last and waits, and the error that ended the source."""
+    """The source's side of a pass: the batch that was read last and waits, and the error that ended the source.
+
+    Once it has ended, `begin_next` gives batches of the next pass, or None; `following` is one that waits.
+    """
 
     batches: Iterator[EncodedBatch]
     replace: Replace
+    begin_next: Callable[[], EncodedBatch | None] | None = None
     waiting: Waiting | None = None
     ended: bool = False
     error: Exception | None = None
+    following: Waiting | None = None

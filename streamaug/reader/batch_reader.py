@@ -6,6 +6,7 @@ copies. Threads live as long as the pass, and as the requests that it has sent f
 
 import warnings
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,7 @@ from streamaug.batch import EncodedBatch, Origin
 from streamaug.encoded import Encoded
 from streamaug.order.base import Order
 from streamaug.reader.metering import ReaderCounts
+from streamaug.reader.prefetch import Held
 from streamaug.reader.read_ahead import ReadAhead, RunsHeld
 from streamaug.reader.reading import Reading
 from streamaug.reader.schedule import Share
@@ -44,6 +46,8 @@ class BatchReader:
         self._pass: EpochPass | None = None
         #: The reading of the pass that comes next, and the pass that has begun it.
         self._next: tuple[Reading, EpochPass] | None = None
+        #: Its first batches, as far as they were asked for, with their problems.
+        self._begun: deque[tuple[EncodedBatch, dict[int, Problem]]] = deque()
 
     def read(self, epoch_pass: EpochPass, counts: ReaderCounts | None = None) -> Iterator[EncodedBatch]:
         """The batches of a pass. Closing the generator ends its threads.
@@ -53,14 +57,14 @@ class BatchReader:
             counts: Counts the reading; reading ahead for the next pass counts here.
         """
         share, last = self._share, epoch_pass.num_batches - 1
-        reading = self._reading_of(epoch_pass)
+        reading, begun = self._reading_of(epoch_pass)
         counts = counts or ReaderCounts()
         counts.read = reading.counts
         try:
             self._warn_of_window(reading.read_ahead)
             for number in range(epoch_pass.num_batches):
                 start = epoch_pass.start + number * share.global_batch
-                batch, problems = self._assemble(epoch_pass.epoch, start, reading)
+                batch, problems = begun.popleft() if begun else self._assemble(epoch_pass.epoch, start, reading)
                 counts.queue_depth, counts.prefetch_fill = reading.depth, reading.fill
                 # Not in the first half: the requests at the start of a pass are urgent.
                 if self._reads_ahead and self._comes_again and 2 * number >= last:
@@ -74,18 +78,40 @@ class BatchReader:
             reading.close()
             counts.queue_depth, counts.prefetch_fill = 0, 0.0
 
-    def _reading_of(self, epoch_pass: EpochPass) -> Reading:
-        """The reading of a pass: the reading that the pass before has begun, else a new one."""
+    def begin_next(self) -> EncodedBatch | None:
+        """The next batch of the pass that comes next, if its bytes are here and nothing is wrong with it.
+
+        That pass, if it comes, delivers the very object, unless it replaces rows.
+        """
+        if self._next is None or (self._begun and self._begun[-1][1]):
+            return None
+        reading, number = self._next[0], len(self._begun)
+        epoch_pass = reading.epoch_pass
+        start = epoch_pass.start + number * self._share.global_batch
+        pieces = reading.arrived(start + self._share.global_batch) if number < epoch_pass.num_batches else None
+        if pieces is None:
+            return None
+        try:
+            batch, problems = self._joined(epoch_pass.epoch, start, pieces)
+        except Exception:  # noqa: BLE001 - the pass itself, if it comes, reads anew and raises it again
+            self.drop_ahead()
+            return None
+        self._begun.append((batch, problems))
+        return None if problems else batch
+
+    def _reading_of(self, epoch_pass: EpochPass) -> tuple[Reading, deque[tuple[EncodedBatch, dict[int, Problem]]]]:
+        """The reading of a pass, and its first batches, if the pass before has begun it; else a new one, and none."""
         # An earlier pass that delivered a batch makes this the second, and a further pass likely.
         if self._pass is not None and self._pass is not epoch_pass and self._pass.delivered:
             self._comes_again = True
         self._pass = epoch_pass
         self.keep_ahead(epoch_pass.epoch, epoch_pass.start)
         ahead, self._next = self._next, None
+        begun, self._begun = self._begun, deque()
         if ahead is None or ahead[0].epoch_pass.num_batches != epoch_pass.num_batches:
-            return Reading(self._catalogue, self._order, self._share, epoch_pass)
+            return Reading(self._catalogue, self._order, self._share, epoch_pass), deque()
         ahead[0].begin()
-        return ahead[0]
+        return ahead[0], begun
 
     def keep_ahead(self, epoch: int, position: int) -> None:
         """Drop the bytes that were read ahead, unless the next pass begins there."""
@@ -99,6 +125,7 @@ class BatchReader:
         ahead = self._next
         if ahead is not None and of in (None, ahead[1]):
             self._next = None
+            self._begun.clear()
             ahead[0].close()
 
     def _warn_of_window(self, read_ahead: ReadAhead) -> None:
@@ -116,7 +143,11 @@ class BatchReader:
         )
 
     def _assemble(self, epoch: int, start: int, reading: Reading) -> tuple[EncodedBatch, dict[int, Problem]]:
-        """The batch at a position, and which of its rows lack a component or fail their checksum."""
+        """The batch at a position, and which of its rows lack a component or fail their checksum; waits for it."""
+        return self._joined(epoch, start, reading.take(start + self._share.global_batch))
+
+    def _joined(self, epoch: int, start: int, pieces: list[Held]) -> tuple[EncodedBatch, dict[int, Problem]]:
+        """The batch at a position, of its pieces, and which of its rows lack a component or fail their checksum."""
         share, order = self._share, self._order
         size = share.batch_size
         columns: list[list[Encoded]] = [[b""] * size for _ in self._names]
@@ -124,7 +155,7 @@ class BatchReader:
         problems: dict[int, Problem] = {}
         stop = start + share.global_batch
         # A piece holds few samples of this batch, often one, and there are many pieces.
-        for held in reading.take(stop):
+        for held in pieces:
             piece = held.piece
             last = bisect_left(piece.positions, stop, piece.taken)
             for nth in range(piece.taken, last):

@@ -41,6 +41,11 @@ class Held:
             data = self._arrived[number] = self._fetcher.result(self.futures[number])
         return data
 
+    @property
+    def arrived(self) -> bool:
+        """Whether all parts are there; one that could not be fetched is not."""
+        return all(future.done() and future.exception() is None for future in self.futures)
+
 
 @dataclass(slots=True)
 class Memory:
@@ -134,7 +139,19 @@ class Prefetcher:
             self.memory.hold(-sum(held.piece.num_bytes for held in used))
             self._asked = [held for held in self._asked if held.piece.taken < len(held.piece.keys)]
         self.ask_ahead(stop)
-        return [held for held in self._asked if held.piece.positions[held.piece.taken] < stop]
+        return self._holding(stop)
+
+    def arrived(self, stop: int) -> list[Held] | None:
+        """`take`, which neither waits nor asks for anything: None if a byte is missing."""
+        missing = [want.first for want in (self._next_want,) if want is not None]
+        missing += [first for first, _, _ in self._planned[:1]]
+        missing += [piece.want.first for piece in (self._waiting,) if piece is not None]
+        holding = self._holding(stop)
+        return holding if all(first >= stop for first in missing) and all(held.arrived for held in holding) else None
+
+    def _holding(self, stop: int) -> list[Held]:
+        unused = [held for held in self._asked if held.piece.taken < len(held.piece.keys)]
+        return [held for held in unused if held.piece.positions[held.piece.taken] < stop]
 
     def ask_ahead(self, stop: int) -> None:
         """Ask for the samples needed below `stop`, and beyond it for those that have room and an index."""

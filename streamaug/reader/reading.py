@@ -60,6 +60,10 @@ class Reading:
         """Every piece that holds a position below `stop`, see `Prefetcher.take`."""
         return self._prefetcher.take(stop)
 
+    def arrived(self, stop: int) -> list[Held] | None:
+        """`take`, which neither waits nor asks for anything: None if a byte is missing."""
+        return self._prefetcher.arrived(stop)
+
     @property
     def peak_bytes(self) -> int:
         """The most bytes held so far, those for the next pass included."""

@@ -73,9 +73,14 @@ class Augmenter(Stage):
 
     def run(self, epoch_pass: EpochPass) -> Iterator[Batch]:
         """The decoded batches of a pass."""
-        batches, world_size = self.source.run(epoch_pass), self._reader.ranks.settle()[1]
+        source = self.source
+        batches, world_size = source.run(epoch_pass), self._reader.ranks.settle()[1]
         yield from self._engine.run(
-            batches, super()._replace, world_size=world_size, counts=epoch_pass.meter.counts_of(self)
+            batches,
+            super()._replace,
+            begin_next=source._begin_next if type(source) is ShardReader else None,
+            world_size=world_size,
+            counts=epoch_pass.meter.counts_of(self),
         )
 
     def _new_counts(self) -> PipelineCounts:

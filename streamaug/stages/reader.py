@@ -50,7 +50,7 @@ class ShardReader(Stage):
         read_ahead: Whether a pass that ends by itself has read, from the reader's second pass on, the beginning of the
             next epoch: the first runs of its lanes, within `memory_limit`. They are held until the next pass, which
             then does not wait for them, or until `close()`; a pass that begins elsewhere, and a loop that is left
-            early, drops them.
+            early, drops them. An `Augmenter` of this reader begins to decode them.
         rank: This process's number. None: torch.distributed's, else RANK of the environment, else 0, read at `len()`,
             `peek()`, `check_ranks()` or the first batch.
         world_size: W, the number of processes; None likewise. Give both or neither.
@@ -199,6 +199,10 @@ class ShardReader(Stage):
                 reads_ahead=self._definition.options["read_ahead"],
             )
         yield from self._engine.read(epoch_pass, epoch_pass.meter.counts_of(self))
+
+    def _begin_next(self) -> EncodedBatch | None:
+        """The next batch of the pass that comes next, where it was read ahead; its `run` will deliver the same."""
+        return None if self._engine is None else self._engine.begin_next()
 
     def _new_counts(self) -> ReaderCounts:
         return ReaderCounts(self._substitution.bad_counts)
