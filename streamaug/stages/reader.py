@@ -9,7 +9,7 @@ import torch
 from torch import distributed
 
 from streamaug.batch import EncodedBatch
-from streamaug.errors import StreamaugError
+from streamaug.errors import StateError, StreamaugError
 from streamaug.order.base import Order
 from streamaug.reader import BatchReader, Progress, Share
 from streamaug.reader.metering import ReaderCounts
@@ -301,12 +301,17 @@ class ShardReader(Stage):
         Where this reader was given no lanes or window, it takes those of the state from then on.
 
         Raises:
-            StateError: If the state is of another dataset, seed or order.
+            StateError: If the state is of another dataset, seed or order, or lies behind the end of its epoch.
         """
         with self._passes.locked():
             order = self._definition.order_of(state, self._order)
             mine = make_state(order, self._definition.shards.fingerprint, place_of(state))
             epoch, position = check_state(state, mine)
+            if position > order.num_positions:
+                raise StateError(
+                    f"state.position: must lie in 0..{order.num_positions}, the positions of an epoch, got {position}. "
+                    "Load a state of state_dict()."
+                )
             self._passes.close()
             if order is not self._order:
                 self._read_in(order)

@@ -82,5 +82,6 @@ def test_what_is_no_pair_or_out_of_range_is_named():
         collate([(IMAGES[0], 1, 2)] * 2)
     with pytest.raises(ValueError, match=r"mix.collate.mixup_alpha: must be finite"):
         mix.collate(num_classes=4, mixup_alpha=-1)
-    with pytest.raises(ValueError, match=r"mix.collate.num_classes: must be an integer of at least 1"):
-        mix.collate(num_classes=0)
+    for number in (0, True, 2.0):
+        with pytest.raises(ValueError, match=r"mix.collate.num_classes: must be an integer of at least 1"):
+            mix.collate(num_classes=number)

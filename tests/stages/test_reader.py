@@ -227,6 +227,15 @@ def test_a_state_of_another_dataset_or_with_a_missing_field_is_refused(uneven):
         reader(url).load_state_dict(state)
 
 
+def test_a_state_behind_the_end_of_its_epoch_is_refused_and_changes_nothing(uneven):
+    one = reader(uneven[0])
+    state = one.state_dict() | {"epoch": 1}
+    one.load_state_dict(state | {"position": 384})  # where a state of another batch size may stand
+    with pytest.raises(StateError, match=r"position: must lie in 0\.\.384.*got 385"):
+        one.load_state_dict(state | {"position": 385})
+    assert one.state_dict()["position"] == 384
+
+
 def fail_in_the_loop(one):
     for _ in one:
         raise RuntimeError("an error of the user")
