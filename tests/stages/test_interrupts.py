@@ -82,18 +82,18 @@ import hashlib, random, signal, sys
 import streamaug as sa
 from streamaug import recipes
 
-signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-shards, moments, lost = sa.ShardSet.open(sys.argv[1]), random.Random(7), []
+shards, moments, pressed = sa.ShardSet.open(sys.argv[1]), random.Random(7), []
 
 
-def press_again(ignored):
-    # The interpreter swallows an interrupt that comes while it frees an object, and says so here.
-    lost.append(ignored)
-    signal.setitimer(signal.ITIMER_REAL, 1.0)
+def press(number, frame):
+    pressed.append(number)
+    signal.raise_signal(signal.SIGINT)
 
 
-sys.unraisablehook = press_again
+# The interpreter swallows an interrupt that comes while it frees an object, and says so here: press again soon.
+signal.signal(signal.SIGALRM, press)
+sys.unraisablehook = lambda ignored: signal.setitimer(signal.ITIMER_REAL, 1.0, 60.0)
 
 def build():
     reader = sa.ShardReader(shards, batch_size=64, seed=3, lanes=16, window=128)
@@ -109,13 +109,14 @@ full = [digest(batch) for _ in range(2) for batch in whole]
 chain, got, interrupts = build(), {}, 0
 while interrupts < 30:
     try:
-        signal.setitimer(signal.ITIMER_REAL, moments.random() * 0.3 + 0.001)
+        signal.setitimer(signal.ITIMER_REAL, moments.random() * 0.3 + 0.001, 60.0)
         while True:
             for batch in chain:
                 got[batch.origin.epoch * len(chain) + batch.origin.step] = batch
             if chain.epoch >= 2:
                 chain.set_epoch(0)
     except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         interrupts += 1
         state = chain.state_dict()
         chain.load_state_dict(state)
@@ -127,7 +128,7 @@ while interrupts < 30:
     if interrupts % 3 == 0:
         chain = build()
         chain.load_state_dict(state)
-print(interrupts, "lost" if len(lost) > 5 else "")
+print(interrupts, "lost" if len(pressed) > interrupts + 5 else "")
 """
 
 
