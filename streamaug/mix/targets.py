@@ -88,7 +88,7 @@ def rows_outside(targets: torch.Tensor, num_classes: int) -> torch.Tensor:
 
 def check_classes(num_classes: Any, label_smoothing: Any) -> None:
     """Raise ValueError, naming the parameter, unless K ≥ 1 and 0 ≤ ε ≤ 1."""
-    if not isinstance(num_classes, Integral) or isinstance(num_classes, bool) or num_classes < 1:
+    if isinstance(num_classes, bool) or not isinstance(num_classes, Integral) or num_classes < 1:
         raise ValueError(
             f"num_classes: must be an integer of at least 1, got {num_classes!r}. "
             "Pass the data set's number of classes."

@@ -134,15 +134,13 @@ class Prefetcher:
 
     def take(self, stop: int) -> list[Held]:
         """Every piece that holds a position below `stop`; drops earlier pieces that are used up."""
-        used = [held for held in self._asked if held.piece.taken == len(held.piece.keys)]
-        if used:
-            self.memory.hold(-sum(held.piece.num_bytes for held in used))
-            self._asked = [held for held in self._asked if held.piece.taken < len(held.piece.keys)]
+        self._drop_used()
         self.ask_ahead(stop)
         return self._holding(stop)
 
     def arrived(self, stop: int) -> list[Held] | None:
         """`take`, which neither waits nor asks for anything: None if a byte is missing."""
+        self._drop_used()
         missing = [want.first for want in (self._next_want,) if want is not None]
         missing += [first for first, _, _ in self._planned[:1]]
         missing += [piece.want.first for piece in (self._waiting,) if piece is not None]
@@ -150,8 +148,13 @@ class Prefetcher:
         return holding if all(first >= stop for first in missing) and all(held.arrived for held in holding) else None
 
     def _holding(self, stop: int) -> list[Held]:
-        unused = [held for held in self._asked if held.piece.taken < len(held.piece.keys)]
-        return [held for held in unused if held.piece.positions[held.piece.taken] < stop]
+        return [held for held in self._asked if held.piece.positions[held.piece.taken] < stop]
+
+    def _drop_used(self) -> None:
+        used = [held for held in self._asked if held.piece.taken == len(held.piece.keys)]
+        if used:
+            self.memory.hold(-sum(held.piece.num_bytes for held in used))
+            self._asked = [held for held in self._asked if held.piece.taken < len(held.piece.keys)]
 
     def ask_ahead(self, stop: int) -> None:
         """Ask for the samples needed below `stop`, and beyond it for those that have room and an index."""

@@ -95,6 +95,7 @@ def press(number, frame):
 signal.signal(signal.SIGALRM, press)
 sys.unraisablehook = lambda ignored: signal.setitimer(signal.ITIMER_REAL, 1.0, 60.0)
 
+
 def build():
     reader = sa.ShardReader(shards, batch_size=64, seed=3, lanes=16, window=128)
     return reader.augment(recipes.imagenet_train(size=96), device="cpu", num_threads=2).mixup(num_classes=1000)

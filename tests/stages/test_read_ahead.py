@@ -276,6 +276,26 @@ def test_an_error_ahead_is_raised_in_the_pass_that_asks_for_the_bytes(url):
     assert rows(one) == rows(without)
 
 
+def test_what_has_arrived_is_what_would_be_taken(url):
+    one, storage = read_twice(url)
+    asked, following = len(storage.ranges), one._engine._next[0]
+    assert following.arrived(STEPS * 64) is None  # an epoch, of which only the beginning is here
+    arrived = following.arrived(64)
+    assert len(storage.ranges) == asked
+    assert arrived
+    assert arrived == following.take(64)
+
+
+def test_what_could_not_be_fetched_has_not_arrived(url):
+    _, storage = read_twice(url, read_ahead=False)
+    one, served = plain(url), len(storage.ranges)
+    counted(one).last = served
+    assert [places(one) for _ in range(2)] == [epoch(0), epoch(1)]
+    assert not going_on(fetchers())
+    assert one._engine._next[0].arrived(64) is None
+    assert one._begin_next() is None
+
+
 def test_an_index_that_cannot_be_read_is_not_ready_and_raises_where_it_is_needed(uneven):
     catalogue = ShardSet.open(uneven[0]).catalogue
     fetcher = Fetcher(Counted(), threads=1)
