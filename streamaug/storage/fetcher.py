@@ -287,6 +287,8 @@ class Fetcher:
                 self._running.discard(request)
                 if request.again is not None and error is None:
                     self._pace.recent.append(time.monotonic() - request.started)
+                if not self._linger:  # threads that watch this request for a straggler are to end as well
+                    self._changed.notify_all()
         if first and error is not None:
             request.future.set_exception(error)
         elif first:

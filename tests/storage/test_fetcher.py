@@ -1,4 +1,5 @@
 import warnings
+from concurrent.futures import as_completed
 
 import pytest
 from servers import http_proxy
@@ -154,6 +155,24 @@ def test_a_straggler_is_asked_for_again_and_the_first_answer_counts(remote, tmp_
         assert fetcher.hedged_requests >= 1
         assert proxy.faults["stall"] == 1
         proxy.released.set()
+        fetcher.close()
+
+
+def test_at_rest_the_threads_that_watch_for_stragglers_end_with_the_last_answer(remote, monkeypatch):
+    folder, _ = remote
+    monkeypatch.setattr("streamaug.storage.fetcher._STRAGGLER_SECONDS", 1000.0)
+    options = StorageOptions(deadline=600, request_timeout=600)
+    with http_proxy(folder, stalls(1)) as (proxy, base):
+        fetcher = Fetcher(Storage(options), threads=4, extra_bytes=2000)
+        futures = [fetcher.submit(f"{base}/a.tar", i * 1000, i * 1000 + 1000) for i in range(60)]
+        answered = as_completed(futures, PATIENCE)
+        for _ in range(59):
+            next(answered)
+        threads = fetchers()
+        fetcher.rest()
+        proxy.released.set()
+        assert len(threads) > 1
+        assert not going_on(threads)
         fetcher.close()
 
 
