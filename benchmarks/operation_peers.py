@@ -2,8 +2,8 @@
 
 In: a virtual environment of the peers' own, since they need other versions than this project does:
 
-    python3 -m venv /elsewhere/peers && /elsewhere/peers/bin/pip install torch torchvision timm
-    python benchmarks/operation_peers.py --peers /elsewhere/peers/bin/python
+    python3 -m venv build/operations && build/operations/bin/pip install torch torchvision timm
+    python benchmarks/operation_peers.py --peers build/operations/bin/python
 
 Out: a table, and benchmarks/results/operation_peers.json. Both sides get the same 96 drawn pictures as PNGs, and the
 same random numbers; their results are compared pixel by pixel. It takes no times.
