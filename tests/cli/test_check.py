@@ -196,6 +196,21 @@ def test_findings_in_words(folder, capsys):
     assert out[2] == "1 shards, 1 samples, 10240 bytes: 2 findings"
 
 
+def test_the_line_of_a_finding_names_the_shard_once(folder, capsys):
+    main(["index", str(folder / "x-{0..2}.tar")])
+    cut, text, gone = (folder / f"x-{number}.tar" for number in range(3))
+    cut.write_bytes(cut.read_bytes()[:6000])
+    text.write_bytes(b"no tar" * 500)
+    gone.unlink()
+    capsys.readouterr()
+    assert main(["check", str(cut), str(text), str(gone)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    begins = {cut: f"shard: {cut} at offset ", text: f"shard: {text} at offset 0: ", gone: f"storage: {gone}: "}
+    for line, (path, begin) in zip(lines[:3], begins.items(), strict=True):
+        assert line.startswith(begin)
+        assert line.count(str(path)) == 1
+
+
 def test_other_components(folder, capsys):
     assert len(check(folder, capsys, "--components", "jpg,txt")["findings"]) == 15
     assert check(folder, capsys, "--components", "jpg")["findings"] == []
