@@ -8,6 +8,7 @@ import re
 from itertools import chain
 
 from streamaug.storage.location import Location
+from streamaug.storage.remote.compression import refuse_compressed
 from streamaug.storage.remote.failures import PageError
 from streamaug.storage.remote.stores import Answer
 
@@ -48,13 +49,14 @@ def refuse_page(answer: Answer, *, tries: float | None = None) -> Answer:
 
 
 def refuse_message(location: Location, answer: Answer) -> Answer:
-    """The answer to a request for a shard, if it is no page and no other text; waits for its first piece.
+    """The answer to a request for a shard, if it is no page, no text and not compressed; waits for its first piece.
 
     Raises:
         PageError: If it is a page or another text.
+        WrongAnswerError: If the object is stored compressed.
         RemoteError: If no byte could be read.
     """
-    answer = refuse_page(answer)
+    answer = refuse_compressed(refuse_page(answer))
     is_text = answer.content_type.startswith("text/") or answer.content_type in _MESSAGES
     if not is_text or location.name.rpartition(".")[2].lower() in _TEXTS:
         return answer

@@ -12,6 +12,7 @@ from streamaug.errors import StorageError
 from streamaug.storage.cancellation import cancellation
 from streamaug.storage.identity import Identity
 from streamaug.storage.location import Location
+from streamaug.storage.remote.compression import refuse_compressed
 from streamaug.storage.remote.failures import (
     RangeIgnoredError,
     RemoteError,
@@ -108,7 +109,7 @@ class RangeRead:
         """One request, from the end of the last request to `stop`."""
         before = self.done
         with self._link.transfer() as transfer:
-            answer = self._stores.get(self._location, self._start + before, stop)
+            answer = refuse_compressed(self._stores.get(self._location, self._start + before, stop))
             target = self._begun(answer)
             expected = answer.stop - answer.start
             for piece in answer.pieces:
