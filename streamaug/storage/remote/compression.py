@@ -1,23 +1,18 @@
 """The header Content-Encoding of answers: compressed on the way, stored compressed, or only said to be.
 
 In: an answer's encoding and bytes. Out: the bytes as the store holds them, decompressed for small files alone, or an
-error that names the header. A range of a compressed object is of no use: its offsets are not the shard's.
+error that names the header.
 """
 
 import gzip
 import zlib
 from collections.abc import Iterator
-from itertools import chain
-from typing import TYPE_CHECKING
 
 from streamaug.storage.remote.failures import WrongAnswerError
 
-if TYPE_CHECKING:
-    from streamaug.storage.remote.stores import Answer
-
 #: Encodings that change the bytes, and the first bytes of what they give where these are fixed; other encodings in the
 #: header, such as "aws-chunked", change nothing.
-_FIRST_BYTES = {
+FIRST_BYTES = {
     "gzip": b"\x1f\x8b",
     "x-gzip": b"\x1f\x8b",
     "compress": b"\x1f\x9d",
@@ -30,7 +25,7 @@ _FIRST_BYTES = {
 def compression(header: str) -> str:
     """The compression that a Content-Encoding names, or ""."""
     said = header.strip().lower()
-    return said if said in _FIRST_BYTES else ""
+    return said if said in FIRST_BYTES else ""
 
 
 def as_stored(pieces: Iterator[memoryview], size: int, encoding: str) -> Iterator[memoryview]:
@@ -43,27 +38,6 @@ def as_stored(pieces: Iterator[memoryview], size: int, encoding: str) -> Iterato
     if sum(map(len, taken)) != size:
         raise WrongAnswerError(f"the object was sent compressed (Content-Encoding: {encoding})")
     yield from taken
-
-
-def refuse_compressed(answer: "Answer") -> "Answer":
-    """The answer to a request for a shard, unless its object is stored compressed.
-
-    Raises:
-        WrongAnswerError: If the header says so, and the object begins so.
-        RemoteError: If no byte could be read.
-    """
-    begin = _FIRST_BYTES.get(answer.encoding)
-    if begin is None or answer.start > 0:
-        return answer
-    first = next(answer.pieces, None)
-    if first is None:
-        return answer
-    if bytes(first[: len(begin)]) == begin:
-        raise WrongAnswerError(
-            f"the object must be stored as it is, got it compressed (Content-Encoding: {answer.encoding})",
-            fix="Upload the file again, uncompressed and without that header (`gsutil cp` without -z and -Z).",
-        )
-    return answer._replace(pieces=chain([first], answer.pieces))
 
 
 def decompressed(data: bytes, encoding: str) -> bytes:

@@ -12,7 +12,6 @@ from streamaug.errors import StorageError
 from streamaug.storage.cancellation import cancellation
 from streamaug.storage.identity import Identity
 from streamaug.storage.location import Location
-from streamaug.storage.remote.compression import refuse_compressed
 from streamaug.storage.remote.failures import (
     RangeIgnoredError,
     RemoteError,
@@ -20,7 +19,7 @@ from streamaug.storage.remote.failures import (
     WrongAnswerError,
 )
 from streamaug.storage.remote.link import Link
-from streamaug.storage.remote.page import refuse_message
+from streamaug.storage.remote.page import refuse_compressed, refuse_message
 from streamaug.storage.remote.stores import Answer, RemoteStores
 
 
