@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_files import tiff
+from image_files import JPEG_2000_OF_16_BITS, tiff
 from pictures import encoded
 from PIL import Image
 from servers import http_proxy
@@ -142,6 +142,12 @@ def test_pixels_that_differ_from_pillows_are_found_with_decode(folder, capsys, m
     assert kinds(report) == [("image", "x-1.tar", "k7")]
     found = re.search(r"DALI's pixels differ from Pillow's by ([0-9.]+) gray levels", report["findings"][0]["message"])
     assert float(found[1]) > 8
+
+
+def test_pixels_that_pillow_alone_gets_wrong_are_no_finding(folder, capsys):
+    listed = samples(5, start=5)
+    write_tar(folder / "x-1.tar", [*listed[:4], ("k7.png", JPEG_2000_OF_16_BITS), ("k7.cls", b"7"), *listed[6:]])
+    assert check(folder, capsys, "--decode")["findings"] == []
 
 
 @pytest.mark.slow
