@@ -1,5 +1,6 @@
 """Image files as cameras, scanners and editors write them, built from bytes where Pillow writes no such file."""
 
+import base64
 import struct
 import zlib
 
@@ -8,6 +9,21 @@ from pictures import encoded
 
 #: The eight EXIF orientations that turn nothing, mirror or turn.
 ORIENTATIONS = range(1, 9)
+
+#: A lossless JPEG 2000 of 16×16 colours of 16 bits, by OpenJPEG 2.5.0 in ffmpeg. Pixels are `COLORS_OF_16_BITS`, as two
+#: decoders say, ffmpeg's own and OpenJPEG.
+JPEG_2000_OF_16_BITS = base64.b64decode(
+    "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAAEAAAABAAAw8HAAAAAAAPY29scgEAAAAAABAAAAFcanAyY/"
+    "9P/1EALwAAAAAAEAAAABAAAAAAAAAAAAAAABAAAAAQAAAAAAAAAAAAAw8BAQ8BAQ8BAf9SAAwAAAABAAIEBAAB/1wACkCAiIiQiIiQ/2QAJQABQ3Jl"
+    "YXRlZCBieSBPcGVuSlBFRyB2ZXJzaW9uIDIuNS4w/5AACgAAAAAA3gAB/5Pf+JDwEoyDSX9wfYoMTmRz2q27Kkk/fV7VbdlSSVSFW70/3/iRABFqSm"
+    "Do+tIABhuLqGBa3YAepkPvvi1uwA9TGvV/U9Mfz/wwfBQz0weWkyhQ0FwHtNvH9FOv0JaPj+USScfoS0fH9lqh/0GCgAN/3V0zua6c/3/D/wMFACIa"
+    "CGMAziFqD++h/0GCgADP1V0zua6c/3+g/2ABwD2mNF83BgX19M8+yxGhwf9AA8A2oZnJ7oA3/d7of/H4/3+g/2ABwD5ioq+bgwL6+mefZYjQ/9k="
+)
+#: uint16 (16, 16, 3), from 0 to 65535 in steps of 4369: red rises row by row, green column by column, blue falls row by
+#: row.
+COLORS_OF_16_BITS = np.stack([*(np.mgrid[:16, :16] * 4369), 65535 - np.mgrid[:16, :16][0] * 4369], axis=-1).astype(
+    np.uint16
+)
 
 
 def exif(orientation, *, order="<", kind="SHORT", prefix=b"Exif\0\0", before=0):

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from streamaug.arguments import whole
 from streamaug.bad_samples.quarantine import Quarantine
 from streamaug.bad_samples.stand_ins import StandIns
 from streamaug.bad_samples.tally import Tally
@@ -59,12 +60,8 @@ class Substitution:
     ) -> None:
         if on_bad_sample not in ("raise", "substitute"):
             raise ValueError(f'on_bad_sample: must be "raise" or "substitute", got {on_bad_sample!r}. Choose one.')
-        if max_bad_samples is not None and (
-            isinstance(max_bad_samples, bool) or not isinstance(max_bad_samples, int) or max_bad_samples < 0
-        ):
-            raise ValueError(
-                f"max_bad_samples: must be an integer of at least 0, got {max_bad_samples!r}. None sets no bound."
-            )
+        if max_bad_samples is not None:
+            max_bad_samples = whole("max_bad_samples", max_bad_samples, "None sets no bound", least=0)
         self._catalogue, self._order = catalogue, order
         self._names = [alternatives[0] for alternatives in catalogue.components]
         self._mode, self._most = on_bad_sample, max_bad_samples

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamaug.encoded import Encoded
-from streamaug.samples.formats import tiff, webp
+from streamaug.samples.formats import jpeg2000, tiff, webp
 from streamaug.samples.image_header import Header
 
 #: Modes of Pillow whose conversion to RGB keeps the look of the picture, each by way of another mode if it has no
@@ -75,8 +75,10 @@ def by_pillow(data: Encoded) -> npt.NDArray[np.uint8]:
     """uint8 (height, width, 3) RGB: the picture as stored, decoded by Pillow, without its alpha.
 
     Raises:
-        UndecodableError: If Pillow cannot decode it, or not to a picture of 8 or 16 bits.
+        UndecodableError: If Pillow cannot decode it, or not to the right picture of 8 or 16 bits.
     """
+    if jpeg2000.has_deep_colors(data):
+        raise UndecodableError("Pillow decodes it to a picture whose white turns black")
     from PIL import Image, UnidentifiedImageError  # rarely needed, and slow to import
 
     try:

@@ -7,6 +7,7 @@ uses, and the arguments of `mixup_or_cutmix` that mean the same. It does not imp
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from streamaug.arguments import whole
 from streamaug.batch import decoded
 from streamaug.stages.base import Stage
 from streamaug.stages.mixing import CutMix, Mixup, MixupOrCutMix
@@ -54,10 +55,7 @@ class Loader(StageWrapper):
             raise TypeError(
                 f"Loader.stage: must be a streamaug stage, got {type(stage).__name__}. Pass the last one of the chain."
             )
-        if isinstance(mixup_off_epoch, bool) or not isinstance(mixup_off_epoch, int) or mixup_off_epoch < 0:
-            raise ValueError(
-                f"Loader.mixup_off_epoch: must be an integer of at least 0, got {mixup_off_epoch!r}. 0 is never."
-            )
+        mixup_off_epoch = whole("Loader.mixup_off_epoch", mixup_off_epoch, "0 is never", least=0)
         earlier = [one for one in _before(stage) if isinstance(one, _MIXING)]
         if earlier:
             raise ValueError(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamaug.making.files import read_file
-from streamaug.making.image_list import choose_columns, list_files, whole_numbers
+from streamaug.making.image_list import choose_columns, list_files, refuse_mixed, whole_numbers
 from streamaug.making.listing import Content, Listed, Listing, Source, Unusable, bytes_in_tar
 from streamaug.making.options import MakeOptions
 from streamaug.storage import StorageOptions
@@ -198,8 +198,11 @@ def list_parquet(path: str, storage: StorageOptions, options: MakeOptions) -> Li
     names = [value for chunk in files.column(0, image) for value in chunk.to_pylist()]
     if not names or None in names:
         raise ValueError(f"SOURCE: each row of {path} must name an image, got none. Complete the column {image!r}.")
-    listing = list_files(path, names, None if label is None else _labels(files, 0, label), storage)
-    listing.class_names = _class_names(schema, label)
+    labels, class_names = None if label is None else _labels(files, 0, label), _class_names(schema, label)
+    if labels is not None and class_names is None and options.classes is None:
+        refuse_mixed(path, labels, lambda number: f"row {number + 1}")
+    listing = list_files(path, names, labels, storage)
+    listing.class_names = class_names
     return listing
 
 

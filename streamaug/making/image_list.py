@@ -7,7 +7,7 @@ themselves is `arrow`'s.
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamaug.making.files import FileSource, sizes, stem
@@ -20,6 +20,8 @@ from streamaug.storage.location import Location, shown
 IMAGE_NAMES = ("image", "img", "path", "file", "file_name", "filename", "filepath", "file_path", "image_path", "url")
 _NUMBER = re.compile("[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?|nan|[+-]?inf", re.IGNORECASE)
+#: A number with a digit, so that "nan", a bread or a missing value, is no number among words.
+_NUMERAL = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 LABEL_NAMES = ("label", "labels", "class", "cls", "target", "fine_label", "category", "class_name", "label_name")
 
@@ -31,37 +33,51 @@ def list_csv(url: str, storage: StorageOptions, options: MakeOptions) -> Listing
         ValueError: If the file is no such list, or none of its images exists.
         StorageError: If it cannot be read.
     """
-    data = Storage(storage).read_all(url)
-    if data is None:
-        raise ValueError(f"SOURCE: must exist, got {shown(url)!r}. Check the path.")
-    if data.startswith(_UTF_16):
-        raise ValueError(f"SOURCE: {shown(url)} must be UTF-8, got UTF-16. Save it as UTF-8.")
-    try:
-        text = data.decode("utf-8-sig", "surrogateescape")
-        delimiter = "\t" if url.lower().endswith(".tsv") else _delimiter(text)
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
-    except csv.Error as error:
-        raise ValueError(f"SOURCE: {shown(url)} must be a list of comma-separated values, got: {error}.") from None
-    if not rows:
-        raise ValueError(f"SOURCE: {shown(url)} must name images, got an empty file. Write image,label lines.")
+    rows, lines = _read_rows(url, storage)
     image, label, header = _columns(rows[0], url, options)
-    rows = rows[header:]
+    rows, lines = rows[header:], lines[header:]
     if not rows:
         raise ValueError(f"SOURCE: {shown(url)} must name images, got a header alone. Write lines below it.")
     width = 1 + max(image, image if label is None else label)
     short = next((number for number, row in enumerate(rows) if len(row) < width), None)
     if short is not None:
         raise ValueError(
-            f"SOURCE: each row of {shown(url)} must have at least {width} columns, got {rows[short]} in row "
-            f"{short + header + 1}. Complete it."
+            f"SOURCE: each row of {shown(url)} must have at least {width} columns, got {rows[short]} in line "
+            f"{lines[short]}. Complete it."
         )
     labels = None if label is None else [row[label].strip() for row in rows]
     if labels is not None and not all(labels):
         raise ValueError(
-            f"SOURCE: each row of {shown(url)} must have a label, got none in row {labels.index('') + header + 1}. "
+            f"SOURCE: each row of {shown(url)} must have a label, got none in line {lines[labels.index('')]}. "
             "Complete it, or leave the column out (--label-column '')."
         )
+    if labels is not None and options.classes is None:
+        refuse_mixed(url, labels, lambda number: f"line {lines[number]}")
     return list_files(url, [row[image].strip() for row in rows], labels, storage)
+
+
+def _read_rows(url: str, storage: StorageOptions) -> tuple[list[list[str]], list[int]]:
+    """The rows of a CSV or TSV file that are not blank, at least one, and the number of each row's line, from 1."""
+    data = Storage(storage).read_all(url)
+    if data is None:
+        raise ValueError(f"SOURCE: must exist, got {shown(url)!r}. Check the path.")
+    if data.startswith(_UTF_16):
+        raise ValueError(f"SOURCE: {shown(url)} must be UTF-8, got UTF-16. Save it as UTF-8.")
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        text = data.decode("utf-8-sig", "surrogateescape")
+        delimiter = "\t" if url.lower().endswith(".tsv") else _delimiter(text)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        for row in reader:
+            if row:
+                rows.append(row)
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        raise ValueError(f"SOURCE: {shown(url)} must be a list of comma-separated values, got: {error}.") from None
+    if not rows:
+        raise ValueError(f"SOURCE: {shown(url)} must name images, got an empty file. Write image,label lines.")
+    return rows, lines
 
 
 def _delimiter(text: str) -> str:
@@ -136,6 +152,38 @@ def list_files(url: str, names: Sequence[str], labels: Sequence[Any] | None, sto
         for ref, size, label in zip(refs, known, _typed(labels, len(refs)), strict=True)
     ]
     return Listing(source, samples)
+
+
+def refuse_mixed(url: str, labels: Sequence[Any], place: Callable[[int], str]) -> None:
+    """Refuse a column that has numbers in some rows and words in others.
+
+    As names, the numbers would be counted anew in the order of their characters: 10 before 9.
+
+    Args:
+        url: The list.
+        labels: The column; only texts are judged.
+        place: Where in the list the label with a number stands, as "line 5".
+
+    Raises:
+        ValueError: If some labels are numbers and some are words; names the first of each.
+    """
+    if not all(isinstance(label, str) for label in labels):
+        return
+    numbers = [number for number, label in enumerate(labels) if _NUMERAL.fullmatch(label)]
+    if not numbers or len(numbers) == len(labels):
+        return
+    first = numbers[0]
+    word = next(number for number, label in enumerate(labels) if not _NUMERAL.fullmatch(label))
+    raise ValueError(
+        f"SOURCE: the labels of {shown(url)} must be class numbers or names in all rows, got "
+        f"{_counted(len(numbers), 'number')} ({labels[first]!r} in {place(first)}) and "
+        f"{_counted(len(labels) - len(numbers), 'name')} ({labels[word]!r} in {place(word)}). Repair the rows; if the "
+        "numbers are names too, list all names in a file and pass it as --classes."
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _typed(labels: Sequence[Any] | None, count: int) -> Sequence[int | str | None]:

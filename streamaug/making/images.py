@@ -16,6 +16,7 @@ from PIL import __version__ as pillow_version
 
 from streamaug.making.listing import Content, Unusable
 from streamaug.making.options import QUALITY
+from streamaug.samples.formats.jpeg2000 import has_deep_colors
 from streamaug.samples.image_header import inspect
 
 #: First bytes of the formats that `image_header` takes, and the suffix of a component that holds them.
@@ -82,6 +83,11 @@ class ImageRule:
         header = inspect(content.image, orientation=True)
         if isinstance(header, str):
             return Unusable(header)
+        if has_deep_colors(content.image):
+            return Unusable(
+                "it is a JPEG 2000 with colours of more than 8 bits, whose white turns black where Pillow reduces it: "
+                "write its pixels as 8 bits, or leave --max-side out"
+            )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of large images and odd metadata; real damage raises

@@ -3,12 +3,13 @@
 In: a batch's targets, partners and λ. Out: float32 targets of the same samples. It never touches pixels.
 """
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 
+from streamaug.arguments import whole
 from streamaug.batch import ArrayLike
 from streamaug.mix.arrays import TargetsT, as_numpy, uploaded
 
@@ -88,11 +89,7 @@ def rows_outside(targets: torch.Tensor, num_classes: int) -> torch.Tensor:
 
 def check_classes(num_classes: Any, label_smoothing: Any) -> None:
     """Raise ValueError, naming the parameter, unless K ≥ 1 and 0 ≤ ε ≤ 1."""
-    if isinstance(num_classes, bool) or not isinstance(num_classes, Integral) or num_classes < 1:
-        raise ValueError(
-            f"num_classes: must be an integer of at least 1, got {num_classes!r}. "
-            "Pass the data set's number of classes."
-        )
+    whole("num_classes", num_classes, "Pass the data set's number of classes", least=1)
     if not (isinstance(label_smoothing, Real) and 0.0 <= float(label_smoothing) <= 1.0):
         raise ValueError(f"label_smoothing: must lie in 0..1, got {label_smoothing!r}. 0.1 is the usual value.")
 

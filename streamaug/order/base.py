@@ -7,11 +7,12 @@ import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import index
-from typing import Literal, SupportsIndex, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from streamaug.arguments import flag, whole
 
 Int64Array = npt.NDArray[np.int64]
 T = TypeVar("T", int, Int64Array)
@@ -19,6 +20,8 @@ Tail = Literal["drop", "pad"]
 
 #: Samples of a run when no window is given: some 28 MB of ImageNet, a size that object stores serve well.
 RUN_LENGTH = 256
+#: The advice to whoever passes a number as `shuffle`, as other loaders take it.
+SHUFFLE_FIX = "How far samples are shuffled is window"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +50,15 @@ class OrderOptions:
 
     def __post_init__(self) -> None:
         for field in ("seed", "lanes"):
-            object.__setattr__(self, field, _whole(field, getattr(self, field)))
+            object.__setattr__(self, field, whole(field, getattr(self, field), "Write a whole number"))
         if self.window is not None:
-            object.__setattr__(self, "window", _whole("window", self.window))
+            object.__setattr__(self, "window", whole("window", self.window, "Write a whole number"))
+        object.__setattr__(self, "shuffle", flag("shuffle", self.shuffle, SHUFFLE_FIX))
+        object.__setattr__(self, "sticky_lanes", flag("sticky_lanes", self.sticky_lanes))
         if self.lanes < 1:
             raise ValueError(f"lanes: must be at least 1, got {self.lanes}. A reader's default is 96.")
         if self.window is not None and self.window < 1:
             raise ValueError(f"window: must be at least 1 sample, got {self.window}. None takes {RUN_LENGTH} a lane.")
-        for field in ("shuffle", "sticky_lanes"):
-            if not isinstance(getattr(self, field), bool | np.bool_):
-                raise TypeError(
-                    f"{field}: must be True or False, got {getattr(self, field)!r}. How far samples are shuffled is "
-                    "window."
-                )
         if self.tail not in ("drop", "pad"):
             raise ValueError(
                 f'tail: must be "drop" or "pad", got {self.tail!r}. Training wants "drop", evaluation "pad".'
@@ -69,16 +68,6 @@ class OrderOptions:
                 "sticky_lanes: must be False where shuffle is False, which has no lanes, got True. "
                 "Leave one of them out."
             )
-
-
-def _whole(field: str, value: SupportsIndex) -> int:
-    """The value as a plain integer; numpy's integers are accepted, a bool or a fraction is not."""
-    try:
-        if not isinstance(value, bool):
-            return index(value)
-    except TypeError:
-        pass
-    raise ValueError(f"{field}: must be an integer, got {value!r}. Write a whole number.")
 
 
 class Order(ABC):
@@ -107,9 +96,9 @@ class Order(ABC):
     repeats = 1
 
     def __init__(self, options: OrderOptions, *, num_samples: int, num_positions: int) -> None:
-        self.seed, self.lanes, self.shuffle = options.seed, options.lanes, bool(options.shuffle)
+        self.seed, self.lanes, self.shuffle = options.seed, options.lanes, options.shuffle
         self.tail: Tail = options.tail
-        self.sticky_lanes = bool(options.sticky_lanes)
+        self.sticky_lanes = options.sticky_lanes
         self.window = RUN_LENGTH * options.lanes if options.window is None else options.window
         self.num_samples, self.num_positions = num_samples, num_positions
 

@@ -7,9 +7,9 @@ ready; a state is made and checked here.
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
+from streamaug.arguments import whole
 from streamaug.errors import StateError
 from streamaug.order.base import Order
 from streamaug.reader.metering import PassMeter
@@ -94,14 +94,14 @@ class Progress:
         Raises:
             ValueError: If `epoch` is no integer of at least 0.
         """
-        epoch = _checked_number("set_epoch.epoch", epoch)
+        epoch = _number("set_epoch.epoch", epoch)
         self._pass = None
         if not (self._kept and epoch == self._epoch):
             self._epoch, self._position, self._kept = epoch, 0, False
 
     def seek(self, epoch: int, step: int) -> None:
         """Deliver an epoch next, from a step on."""
-        epoch, step = _checked_number("seek.epoch", epoch), _checked_number("seek.step", step)
+        epoch, step = _number("seek.epoch", epoch), _number("seek.step", step)
         self._pass = None
         self._epoch, self._position, self._step, self._kept = epoch, None, step, True
 
@@ -129,10 +129,8 @@ class Progress:
         self._step, self._kept = place["step"], place["kept"]
 
 
-def _checked_number(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise ValueError(f"{name}: must be an integer of at least 0, got {value!r}. Pass a value of range(…).")
-    return int(value)
+def _number(name: str, value: object) -> int:
+    return whole(name, value, "Pass a value of range(…)", least=0)
 
 
 def make_state(order: Order, fingerprint: str, place: tuple[int, int]) -> dict[str, Any]:

@@ -5,15 +5,13 @@ it, and what replaces its bad samples. It never changes; a copy of a reader is m
 """
 
 from collections.abc import Mapping
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from streamaug.arguments import as_whole, flag, whole
 from streamaug.bad_samples.substitution import Substitution
 from streamaug.errors import StateError
-from streamaug.order.base import Order, default_lanes, default_window
+from streamaug.order.base import SHUFFLE_FIX, Order, default_lanes, default_window
 from streamaug.reader import Share
 from streamaug.reader.state import check_fields, make_state
 from streamaug.shards.shard_set import ShardSet
@@ -32,7 +30,7 @@ class Definition:
         options: The options, checked.
 
     Raises:
-        TypeError: If `shards` is no `ShardSet`.
+        TypeError: If `shards` is no `ShardSet`, or a flag is no bool.
         ValueError: If a value is out of its range.
     """
 
@@ -42,13 +40,13 @@ class Definition:
                 f"ShardReader.shards: must be a ShardSet, got {type(shards).__name__}. "
                 "Open the shards first: ShardReader(ShardSet.open(…), …)."
             )
-        batch_size = _checked_count("batch_size", options["batch_size"], "Try 256")
+        batch_size = _count("batch_size", options["batch_size"], "Try 256")
         num_classes, lanes = options["num_classes"], options["lanes"]
         if lanes is not None:
-            lanes = _checked_count("lanes", lanes, "None takes a number that fits")
+            lanes = _count("lanes", lanes, "None takes a number that fits")
         if num_classes is not None:
-            num_classes = _checked_count("num_classes", num_classes, "None sets no bound")
-        repeats = _checked_count("repeats", options["repeats"], "1 takes each sample once")
+            num_classes = _count("num_classes", num_classes, "None sets no bound")
+        repeats = _count("repeats", options["repeats"], "1 takes each sample once")
         stall_after = options["stall_after"]
         if stall_after is not None and not (isinstance(stall_after, int | float) and stall_after > 0):
             raise ValueError(
@@ -66,7 +64,8 @@ class Definition:
             "lanes": lanes,
             "num_classes": num_classes,
             "repeats": repeats,
-            **{name: _checked_flag(name, options[name]) for name in ("shuffle", "sticky_lanes", "read_ahead")},
+            "shuffle": flag("ShardReader.shuffle", options["shuffle"], SHUFFLE_FIX),
+            **{name: flag(f"ShardReader.{name}", options[name]) for name in ("sticky_lanes", "read_ahead")},
         }
 
     @property
@@ -108,7 +107,7 @@ class Definition:
             for name in ("lanes", "window")
         }
         now = {"lanes": current.lanes, "window": current.window}
-        if asked == now or not all(isinstance(value, int) and not isinstance(value, bool) for value in asked.values()):
+        if asked == now or None in map(as_whole, asked.values()):
             return current
         try:
             return self.order_with(asked["lanes"], asked["window"])
@@ -148,14 +147,5 @@ class Definition:
         return share
 
 
-def _checked_flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool | np.bool_ | int) or value not in (0, 1):
-        fix = "How far samples are shuffled is window" if name == "shuffle" else "Write True"
-        raise ValueError(f"ShardReader.{name}: must be True or False, got {value!r}. {fix}.")
-    return bool(value)
-
-
-def _checked_count(name: str, value: object, fix: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"ShardReader.{name}: must be an integer of at least 1, got {value!r}. {fix}.")
-    return int(value)
+def _count(name: str, value: object, fix: str) -> int:
+    return whole(f"ShardReader.{name}", value, fix, least=1)

@@ -7,11 +7,11 @@ group that disagrees later is an error, never another share of the data.
 import os
 import warnings
 from collections.abc import Mapping
-from numbers import Integral
-from typing import Any, TypeGuard
+from typing import Any
 
 from torch import distributed
 
+from streamaug.arguments import as_whole
 from streamaug.errors import StateError, StreamaugError
 
 #: Variables by which launchers say how many processes they started. No rank is taken from them, since an interactive
@@ -129,15 +129,12 @@ def _of_environment() -> tuple[int, int] | None:
 
 
 def _checked(rank: object, world_size: object) -> tuple[int, int]:
-    if not (_is_whole(rank) and _is_whole(world_size) and 0 <= rank < world_size):
+    number, ranks = as_whole(rank), as_whole(world_size)
+    if number is None or ranks is None or not 0 <= number < ranks:
         raise ValueError(
             f"ShardReader.rank: must lie in 0..world_size-1, got {rank!r} of {world_size!r}. Check the launcher."
         )
-    return int(rank), int(world_size)
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return number, ranks
 
 
 def _warn_of_launchers() -> None:

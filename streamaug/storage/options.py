@@ -9,6 +9,8 @@ from os import PathLike
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from streamaug.arguments import flag
+
 #: Bytes of a block of the disk cache.
 CACHE_BLOCK = 1 << 20
 #: Bytes of the limit that are kept free for the cache's own bookkeeping.
@@ -77,11 +79,7 @@ class StorageOptions:
         if self.concurrency != int(self.concurrency):
             raise ValueError(f"StorageOptions.concurrency: must be a whole number, got {self.concurrency}. Write 16.")
         for name in ("anonymous", "hedge"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(
-                    f"StorageOptions.{name}: must be True or False, got {getattr(self, name)!r}. Leave it out for the "
-                    "default."
-                )
+            object.__setattr__(self, name, flag(f"StorageOptions.{name}", getattr(self, name)))
         if self.cache_dir is not None and int(self.cache_limit) < CACHE_MINIMUM:
             raise ValueError(
                 f"StorageOptions.cache_limit: must hold at least one block, {CACHE_MINIMUM} bytes, "

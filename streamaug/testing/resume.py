@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from streamaug.arguments import whole
 from streamaug.errors import StreamaugError
 from streamaug.stages.base import Stage
 
@@ -35,8 +36,7 @@ def assert_resumes_exactly(make_chain: Callable[[], Stage], *, epochs: int = 2, 
         ValueError: If an argument is out of range.
     """
     for name, value, least in (("epochs", epochs, 2), ("every", every, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"assert_resumes_exactly.{name}: must be an integer of at least {least}, got {value!r}.")
+        whole(f"assert_resumes_exactly.{name}", value, f"{least} is the least", least=least)
     with make_chain() as chain:
         length = len(chain)
         unbroken = [_kept(batch) for _ in range(epochs) for batch in chain]

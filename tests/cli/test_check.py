@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_files import tiff
+from image_files import JPEG_2000_OF_16_BITS, tiff
 from pictures import encoded
 from PIL import Image
 from servers import http_proxy
@@ -144,6 +144,12 @@ def test_pixels_that_differ_from_pillows_are_found_with_decode(folder, capsys, m
     assert float(found[1]) > 8
 
 
+def test_pixels_that_pillow_alone_gets_wrong_are_no_finding(folder, capsys):
+    listed = samples(5, start=5)
+    write_tar(folder / "x-1.tar", [*listed[:4], ("k7.png", JPEG_2000_OF_16_BITS), ("k7.cls", b"7"), *listed[6:]])
+    assert check(folder, capsys, "--decode")["findings"] == []
+
+
 @pytest.mark.slow
 def test_all_images_of_a_long_shard_are_decoded(folder, capsys):
     listed = [(name, data if name.endswith("cls") else noise("PNG")) for name, data in samples(70, start=5)]
@@ -194,6 +200,21 @@ def test_findings_in_words(folder, capsys):
     assert out[0].startswith(f"image: {folder / 'x-1.tar'} at offset 512, sample 'a': ")
     assert out[1].startswith(f"label: {folder / 'x-1.tar'} at offset 1536, sample 'a': ")
     assert out[2] == "1 shards, 1 samples, 10240 bytes: 2 findings"
+
+
+def test_the_line_of_a_finding_names_the_shard_once(folder, capsys):
+    main(["index", str(folder / "x-{0..2}.tar")])
+    cut, text, gone = (folder / f"x-{number}.tar" for number in range(3))
+    cut.write_bytes(cut.read_bytes()[:6000])
+    text.write_bytes(b"no tar" * 500)
+    gone.unlink()
+    capsys.readouterr()
+    assert main(["check", str(cut), str(text), str(gone)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    begins = {cut: f"shard: {cut} at offset ", text: f"shard: {text} at offset 0: ", gone: f"storage: {gone}: "}
+    for line, (path, begin) in zip(lines[:3], begins.items(), strict=True):
+        assert line.startswith(begin)
+        assert line.count(str(path)) == 1
 
 
 def test_other_components(folder, capsys):

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from augmenting import augmented
-from image_files import bmp, tiff
+from image_files import COLORS_OF_16_BITS, JPEG_2000_OF_16_BITS, bmp, tiff
 from image_forms import GRAY, PICTURE, forms, oriented
 from pictures import encoded
 from PIL import Image, ImageOps
@@ -29,6 +29,8 @@ _TEN_BITS = base64.b64decode(
     "AAAABOX3+xYMpbCQEVuV1jLeHxOvNMo6SogZS2Efg2fFboKGBaPsRz+q9n6SmHlSWH0e812vEIvtKPNh+bD+jvdwcbXVwnW+tpdW0uraXUhDtGk63X6Y"
     "VwnW+tpdW0uraXVtPAbNhsNhsNhsNhsNhsNhsNh0SRIsBl5eXl5eXl5eXl5eXjHcJ98P/9k="
 )
+#: The depths of three components in a JPEG 2000, of 8 bits and of 12.
+_TO_12_BITS = (b"\7\1\1" * 3, b"\x0b\1\1" * 3)
 
 
 def decoded(files, size, *, turned):
@@ -101,6 +103,18 @@ def test_a_form_without_pixels_that_anybody_can_name_is_refused_by_name(file, re
 def test_a_jpeg_2000_of_10_bits_is_scaled_to_8():
     got = decoded([_TEN_BITS], (16, 16), turned=False)[0, :, :, 0]
     assert np.abs(got - np.arange(256).reshape(16, 16)).max() <= 1
+
+
+def test_a_jpeg_2000_with_colours_of_16_bits_is_scaled_to_8_and_white_stays_white():
+    """DALI rounds it rightly; Pillow 13 rounds white, 65535, up to 256 and stores 0."""
+    got = decoded([JPEG_2000_OF_16_BITS], (16, 16), turned=False)[0]
+    assert (got == COLORS_OF_16_BITS // 257).all()
+
+
+@pytest.mark.parametrize("file", [JPEG_2000_OF_16_BITS, encoded(PICTURE, "JPEG2000").replace(*_TO_12_BITS)])
+def test_pillow_is_never_asked_for_deep_colours_in_jpeg_2000(file):
+    with pytest.raises(UndecodableError, match="white turns black"):
+        by_pillow(file)
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "tiff_adobe_deflate"])

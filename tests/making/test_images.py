@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from image_files import JPEG_2000_OF_16_BITS
 from image_folders import image
 from PIL import ExifTags, Image, ImageOps
 
@@ -48,6 +49,14 @@ def test_a_larger_one_is_reduced_to_the_side_and_shows_the_same(kind, suffix, mo
     with Image.open(io.BytesIO(data)) as opened:
         expected = np.asarray(opened.convert("RGB").resize((64, 48), Image.Resampling.LANCZOS), np.float64)
     assert np.abs(decoded(reduced.image, "RGB") - expected).mean() < 3
+
+
+def test_an_image_whose_white_would_turn_black_is_not_reduced():
+    assert ImageRule(max_side=16).apply(Content(JPEG_2000_OF_16_BITS)).suffix == "jp2"
+    refused = ImageRule(max_side=8).apply(Content(JPEG_2000_OF_16_BITS))
+    assert isinstance(refused, Unusable)
+    assert "white turns black" in refused.reason
+    assert "max-side" in refused.reason
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])

@@ -259,12 +259,15 @@ def test_columns_that_are_named(tmp_path, out):
         ([], "must name images, got an empty file"),
         ([["a", "b"], ["x.jpg", "1"]], "must have a column of images, got a, b"),
         ([["image", "b"], ["x.jpg", "1"]], "must have the column 'label', got image, b"),
-        ([["image", "label"], ["x.jpg"]], r"must have at least 2 columns, got \['x.jpg'\] in row 2"),
+        ([["image", "label"], ["x.jpg"]], r"must have at least 2 columns, got \['x.jpg'\] in line 2"),
         ([["image", "label"], ["nowhere.jpg", "1"]], "must exist, got none of 1, '.*nowhere.jpg' first"),
         ([["image", "label"]], "must name images, got a header alone"),
-        ([["image", "label"], ["x.jpg", "a"], ["x.jpg", " "]], "must have a label, got none in row 3"),
+        ([["image", "label"], ["x.jpg", "a"], ["x.jpg", " "]], "must have a label, got none in line 3"),
         ([["image", "label"], ["x.jpg", "1"], ["x.jpg", "0.5"]], "labels: must be class numbers, .* got '0.5'"),
-        ([["image", "label"], ["x.jpg", "1"], ["x.jpg", "nan"]], "labels: must be class numbers, .* got 'nan'"),
+        (
+            [["image", "label"], ["x.jpg", "1"], ["x.jpg", "nan"]],
+            r"got 1 number .* 1 name \('nan' in line 3\)",
+        ),
         ([["image", "label"], ["x.jpg", "-1"]], "class numbers must be 0 to"),
         ([["image", 'la"bel'], ["x.jpg", 'a"b']], "must have the column 'label'"),
     ],
@@ -273,6 +276,34 @@ def test_a_list_that_is_none_is_refused(tmp_path, out, lines, message):
     write_files(tmp_path, {"x.jpg": image(0)})
     with pytest.raises(ValueError, match=message):
         make(write_csv(tmp_path / "list.csv", lines), out)
+
+
+MIXED = [["image", "label"], [], ["x.jpg", "10"], ["z.jpg", "ape"], ["x.jpg", "9.0"]]
+
+
+def test_a_column_of_numbers_and_words_is_refused_by_file_line_and_value(tmp_path, out):
+    """As names, numbers would be counted anew in the order of their characters: class 10 before class 9."""
+    write_files(tmp_path, {"x.jpg": image(0), "z.jpg": image(1)})
+    path = write_csv(tmp_path / "list.csv", MIXED)
+    message = (
+        rf"labels of {path} must be class numbers or names in all rows, got 2 numbers \('10' in line 3\) and 1 name "
+        r"\('ape' in line 4\)\. Repair .*--classes"
+    )
+    with pytest.raises(ValueError, match=message):
+        make(path, out)
+
+
+def test_numbers_among_the_names_of_a_given_table_are_names(tmp_path, out):
+    write_files(tmp_path, {"x.jpg": image(0), "z.jpg": image(1), "classes.txt": b"10\nape\n9.0\n"})
+    make(write_csv(tmp_path / "list.csv", MIXED), out, classes=tmp_path / "classes.txt")
+    assert labels(out) == {"x": 0, "z": 1, "x~2": 2}
+
+
+@pytest.mark.parametrize("names", [("nan", "ape"), ("3d", "2d"), ("n01440764", "n01443537")])
+def test_words_that_only_look_like_numbers_are_names(tmp_path, out, names):
+    write_files(tmp_path, {"x.jpg": image(0), "z.jpg": image(1)})
+    make(write_csv(tmp_path / "list.csv", [["image", "label"], *zip(("x.jpg", "z.jpg"), names, strict=True)]), out)
+    assert json.loads((out / "classes.json").read_text()) == sorted(names)
 
 
 def test_a_list_in_utf_16_is_called_so(tmp_path, out):

@@ -25,6 +25,12 @@ _KINDS = [
 ]
 
 
+def deep(kind, mode, **options):
+    """A JPEG 2000 whose header says 16 bits for each component."""
+    bands = len(mode)
+    return encoded(Image.new(mode, (37, 21)), kind, **options).replace(b"\7\1\1" * bands, b"\x0f\1\1" * bands)
+
+
 def blank(kind="JPEG", size=(37, 21), **options):
     return encoded(Image.new("RGB", size, 100), kind, **options)
 
@@ -76,6 +82,8 @@ def test_random_bytes_are_a_verdict_never_an_exception():
         (blank("PNG").replace(b"\r\n", b"\n"), "line ends"),
         (blank().replace(b"\xff\xc0\0\x11\x08", b"\xff\xf7\0\x11\x08"), "a JPEG-LS"),
         (blank("JPEG2000", no_jp2=True).replace(b"\7\1\1" * 3, b"\x0b\1\1" * 3), "colours of 12 bits"),
+        (deep("JPEG2000", "LA"), "colours of 16 bits"),
+        (deep("JPEG2000", "LA", no_jp2=True), "colours of 16 bits"),
         (b"\xff\xd8\xff\xe0\0\0\xff\xd9", "segment of length 0"),
         (b"\xff\xd8\xff\xd9", "no frame header"),
         (blank()[:-2], "end-of-image"),

@@ -14,6 +14,7 @@ from streamaug.dali.decodable import UndecodableError, decodable
 from streamaug.dali.decodable import by_pillow as decoded_by_pillow
 from streamaug.dali.sample_decoder import RefusedError, SampleDecoder
 from streamaug.encoded import Encoded
+from streamaug.samples.formats.jpeg2000 import has_deep_colors
 from streamaug.samples.image_header import Header, inspect
 
 #: Gray levels, on average, above which two pictures count as different.
@@ -37,7 +38,10 @@ def _reason(decoder: SampleDecoder, data: bytes) -> str | None:
     (picture,) = decodable([(data, header)], num_threads=1)
     if isinstance(picture, UndecodableError):
         return str(picture)
-    by_dali, by_pillow = _by_dali(decoder, picture, header), _by_pillow(data)
+    by_dali = _by_dali(decoder, picture, header)
+    if has_deep_colors(data):  # Pillow's picture is the wrong one
+        return by_dali if isinstance(by_dali, str) else None
+    by_pillow = _by_pillow(data)
     if isinstance(by_dali, str) or isinstance(by_pillow, str):
         return "; ".join(problem for problem in (by_dali, by_pillow) if isinstance(problem, str))
     difference = float(np.abs(by_dali.astype(np.int16) - by_pillow).mean())

@@ -1,6 +1,8 @@
 """JPEG 2000, as a file of boxes or as a bare codestream: size, and whether all tile parts are there.
 
-DALI decodes the common forms; it refuses gray with alpha and bare gray codestreams, which Pillow decodes.
+DALI decodes the common forms; it refuses gray with alpha and bare gray codestreams, which Pillow decodes. Where several
+components have more than 8 bits Pillow rounds the highest levels up to 256, and stores 0 for them: white becomes black
+(Pillow 13.0.0; DALI, ffmpeg and OpenJPEG agree on another picture, which is that of the array that was encoded).
 """
 
 import struct
@@ -22,6 +24,7 @@ class _Stream(NamedTuple):
     width: int
     components: int
     subsampled: bool
+    bits: int
     depth: str
     stop: int
 
@@ -41,6 +44,7 @@ def read_file(data: Encoded, _: bool) -> Header:
         unlike = f"a JPEG 2000 file of {components} components with a colour space of its own"
     elif stream.depth:
         unlike = f"a JPEG 2000 file of {stream.depth}"
+    _refuse_black_whites(stream, unlike)
     return Header(height, width, unlike=unlike)
 
 
@@ -52,8 +56,32 @@ def read_stream(data: Encoded, _: bool) -> Header:
         unlike = f"a JPEG 2000 codestream of {stream.components} components"
     elif stream.depth:
         unlike = f"a JPEG 2000 codestream of {stream.depth}"
+    _refuse_black_whites(stream, unlike)
     span = None if stream.stop == len(data) else (0, stream.stop)
     return Header(stream.height, stream.width, 1, span, unlike)
+
+
+def has_deep_colors(data: Encoded) -> bool:
+    """Whether it is a JPEG 2000 of several components with more than 8 bits, whose white Pillow turns black."""
+    if data[:4] == STREAM:
+        start = 0
+    elif data[: len(FILE)] == FILE:
+        start = _boxes(data, 0, len(data)).get(b"jp2c", (len(data), 0))[0]
+    else:
+        return False
+    if start + 42 > len(data):
+        return False
+    depths = _depths(data, start)
+    return len(depths) > 1 and _bits(depths) > 8
+
+
+def _refuse_black_whites(stream: _Stream, unlike: str) -> None:
+    """Refuse a form that DALI does not take where Pillow, which would decode it, turns its white black."""
+    if unlike and stream.components > 1 and stream.bits > 8:
+        raise MalformedError(
+            f"a JPEG 2000 with colours of {stream.bits} bits, whose white turns black where it is decoded: write its "
+            "pixels as 8 bits, or as RGB of 16 bits"
+        )
 
 
 def _plain_space(data: Encoded, header: dict[bytes, tuple[int, int]]) -> bool:
@@ -90,12 +118,14 @@ def _stream(data: Encoded, start: int, stop: int) -> _Stream:
     right, bottom, left, top = struct.unpack_from(">IIII", data, start + 8)
     (components,) = struct.unpack_from(">H", data, start + 40)
     sampling = [tuple(data[start + 43 + 3 * number : start + 45 + 3 * number]) for number in range(components)]
-    depth = _rare_depth(set(data[start + 42 : start + 42 + 3 * components : 3]), components)
+    depths = _depths(data, start)
+    bits, depth = _bits(depths), _rare_depth(set(depths))
     position = start + 2
     while position + 2 <= stop:
         (marker,) = struct.unpack_from(">H", data, position)
         if marker == _END:
-            return _Stream(bottom - top, right - left, components, set(sampling) != {(1, 1)}, depth, position + 2)
+            is_subsampled = set(sampling) != {(1, 1)}
+            return _Stream(bottom - top, right - left, components, is_subsampled, bits, depth, position + 2)
         if marker == _START_OF_TILE:
             (length,) = struct.unpack_from(">I", data, position + 6)
             if length == 0:  # the last tile part, up to the end marker
@@ -110,22 +140,17 @@ def _stream(data: Encoded, start: int, stop: int) -> _Stream:
     raise MalformedError("the JPEG 2000 codestream has no end marker: it was cut off")
 
 
-def _rare_depth(depths: set[int], components: int) -> str:
-    """The components' depth, as "12 bits", where DALI refuses it or takes it for 16 bits; "" for 8 and 16 bits.
+def _depths(data: Encoded, start: int) -> bytes:
+    """The depths less 1 of a codestream's components, with bit 7 set for signed ones."""
+    (components,) = struct.unpack_from(">H", data, start + 40)
+    return bytes(data[start + 42 : start + 42 + 3 * components : 3])
 
-    Args:
-        depths: The depths less 1 of the components, with bit 7 set for signed ones.
-        components: The number of components.
 
-    Raises:
-        MalformedError: If Pillow does not decode it either: in colours of more than 8 bits white becomes black.
-    """
-    if depths in (set(), {7}, {15}):
-        return ""
-    bits = max((depth & 0x7F) + 1 for depth in depths)
-    if components > 1 and bits > 8:
-        raise MalformedError(
-            f"a JPEG 2000 with colours of {bits} bits, whose white turns black where it is decoded: write its pixels "
-            "as 8 or 16 bits"
-        )
-    return f"{bits} bits"
+def _bits(depths: bytes) -> int:
+    """The bits of the deepest component; 0 without components."""
+    return max(((depth & 0x7F) + 1 for depth in depths), default=0)
+
+
+def _rare_depth(depths: set[int]) -> str:
+    """The components' depth, as "12 bits", where DALI refuses it or takes it for 16 bits; "" for 8 and 16 bits."""
+    return "" if depths in (set(), {7}, {15}) else f"{_bits(bytes(depths))} bits"

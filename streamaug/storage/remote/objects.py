@@ -4,11 +4,9 @@ In: locations and ranges. Out: the bytes, each answer checked for its length and
 ranges, it reads the whole object instead. It does not handle local files and the disk cache.
 """
 
-import gzip
 import logging
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -19,6 +17,7 @@ from streamaug.storage.cancellation import cancellation
 from streamaug.storage.identity import Identity, Versions
 from streamaug.storage.location import Location
 from streamaug.storage.options import StorageOptions
+from streamaug.storage.remote.compression import decompressed
 from streamaug.storage.remote.failures import BeyondEndError, RangeIgnoredError, RemoteError, WrongAnswerError
 from streamaug.storage.remote.forward import ForwardStream
 from streamaug.storage.remote.link import Link
@@ -143,7 +142,7 @@ class RemoteObjects:
             data = b"".join(pieces)
             if len(data) != answer.stop:
                 raise RemoteError(f"the answer ended early, after {len(data)} of {answer.stop} bytes")
-            return _decompressed(data) if answer.encoding in ("gzip", "x-gzip") else data
+            return decompressed(data, answer.encoding)
 
         return self._retried(location, attempt)
 
@@ -279,13 +278,3 @@ class RemoteObjects:
         )
         self._answered.add(location.server)
         return result
-
-
-def _decompressed(data: bytes) -> bytes:
-    """A small file, decompressed if its store says that it is compressed."""
-    if not data.startswith(b"\x1f\x8b"):
-        return data  # it only says so
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise WrongAnswerError(f"the object's gzip encoding is damaged: {error}") from None

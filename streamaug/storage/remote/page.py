@@ -1,14 +1,15 @@
-"""Web pages and messages that come in place of objects: a sign-in, a proxy's message, a "not found" with status 200.
+"""Answers that are no shards: a sign-in, a proxy's message, a "not found" with status 200, a compressed object.
 
-In: an answer with a whole object. Out: the same, or an error with the page's title or the message's type, and no more
-of the text, since it may hold a secret.
+In: an answer. Out: the same, or an error with the page's title, the message's type or the encoding, and no more of the
+text, since it may hold a secret.
 """
 
 import re
 from itertools import chain
 
 from streamaug.storage.location import Location
-from streamaug.storage.remote.failures import PageError
+from streamaug.storage.remote.compression import FIRST_BYTES
+from streamaug.storage.remote.failures import PageError, WrongAnswerError
 from streamaug.storage.remote.stores import Answer
 
 HTML = ("text/html", "application/xhtml+xml")
@@ -48,13 +49,14 @@ def refuse_page(answer: Answer, *, tries: float | None = None) -> Answer:
 
 
 def refuse_message(location: Location, answer: Answer) -> Answer:
-    """The answer to a request for a shard, if it is no page and no other text; waits for its first piece.
+    """The answer to a request for a shard, if it is no page, no text and not compressed; waits for its first piece.
 
     Raises:
         PageError: If it is a page or another text.
+        WrongAnswerError: If the object is stored compressed.
         RemoteError: If no byte could be read.
     """
-    answer = refuse_page(answer)
+    answer = refuse_compressed(refuse_page(answer))
     is_text = answer.content_type.startswith("text/") or answer.content_type in _MESSAGES
     if not is_text or location.name.rpartition(".")[2].lower() in _TEXTS:
         return answer
@@ -62,3 +64,24 @@ def refuse_message(location: Location, answer: Answer) -> Answer:
     if first is not None and b"\0" not in bytes(first[:512]):  # no tar begins so
         raise PageError(f"a message ({answer.content_type}) came in place of the object")
     return answer._replace(pieces=chain([] if first is None else [first], answer.pieces))
+
+
+def refuse_compressed(answer: Answer) -> Answer:
+    """The answer to a request for a shard, unless its object is stored compressed: offsets in it are not the shard's.
+
+    Raises:
+        WrongAnswerError: If the header says so, and the object begins so.
+        RemoteError: If no byte could be read.
+    """
+    begin = FIRST_BYTES.get(answer.encoding)
+    if begin is None or answer.start > 0:
+        return answer
+    first = next(answer.pieces, None)
+    if first is None:
+        return answer
+    if bytes(first[: len(begin)]) == begin:
+        raise WrongAnswerError(
+            f"the object must be stored as it is, got it compressed (Content-Encoding: {answer.encoding})",
+            fix="Upload the file again, uncompressed and without that header (`gsutil cp` without -z and -Z).",
+        )
+    return answer._replace(pieces=chain([first], answer.pieces))

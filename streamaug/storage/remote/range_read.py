@@ -19,7 +19,7 @@ from streamaug.storage.remote.failures import (
     WrongAnswerError,
 )
 from streamaug.storage.remote.link import Link
-from streamaug.storage.remote.page import refuse_message
+from streamaug.storage.remote.page import refuse_compressed, refuse_message
 from streamaug.storage.remote.stores import Answer, RemoteStores
 
 
@@ -108,7 +108,7 @@ class RangeRead:
         """One request, from the end of the last request to `stop`."""
         before = self.done
         with self._link.transfer() as transfer:
-            answer = self._stores.get(self._location, self._start + before, stop)
+            answer = refuse_compressed(self._stores.get(self._location, self._start + before, stop))
             target = self._begun(answer)
             expected = answer.stop - answer.start
             for piece in answer.pieces:

@@ -20,7 +20,8 @@ from streamaug.storage.counting import counting
 from streamaug.storage.identity import Identity
 from streamaug.storage.location import Location
 from streamaug.storage.options import StorageOptions
-from streamaug.storage.remote.failures import RemoteError, RequestError, WrongAnswerError
+from streamaug.storage.remote.compression import as_stored, compression
+from streamaug.storage.remote.failures import RemoteError, RequestError
 from streamaug.storage.remote.guard import attempt
 from streamaug.storage.remote.providers import PROVIDERS
 
@@ -39,8 +40,6 @@ _NO_LIMIT = timedelta(days=7)
 _CONNECT_SECONDS = 5.0
 #: Names that stores send at once.
 _LISTED_AT_ONCE = 1000
-#: Encodings that change the bytes; others in the header, such as "aws-chunked", do not.
-_COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "compress", "br", "zstd"})
 
 
 class Answer(NamedTuple):
@@ -220,8 +219,7 @@ def _answer(result: "GetResult") -> Answer:
     # Where the server sends no time of change, obstore gives 1970.
     modified = int(result.meta["last_modified"].timestamp()) * 1_000_000_000
     start, stop = result.range
-    said = str(result.attributes.get("Content-Encoding", "")).strip().lower()
-    encoding = said if said in _COMPRESSIONS else ""
+    encoding = compression(str(result.attributes.get("Content-Encoding", "")))
     stream = result.stream(1)  # all bytes that have come, so that none is lost where the answer breaks off
     return Answer(
         identity=Identity(int(result.meta["size"]), etag, modified),
@@ -229,16 +227,8 @@ def _answer(result: "GetResult") -> Answer:
         stop=stop,
         content_type=str(result.attributes.get("Content-Type", "")).partition(";")[0].strip().lower(),
         encoding=encoding,
-        pieces=_checked(_taken(stream), stop - start, encoding) if encoding else _taken(stream),
+        pieces=as_stored(_taken(stream), stop - start, encoding) if encoding else _taken(stream),
     )
-
-
-def _checked(pieces: Iterator[memoryview], size: int, encoding: str) -> Iterator[memoryview]:
-    """The pieces, if their length is that of the header: then the store itself holds them compressed."""
-    taken = list(pieces)
-    if sum(map(len, taken)) != size:
-        raise WrongAnswerError(f"the object was sent compressed (Content-Encoding: {encoding})")
-    yield from taken
 
 
 def _taken(stream: Any) -> Iterator[memoryview]:

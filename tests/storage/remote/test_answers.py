@@ -160,6 +160,38 @@ def test_a_manifest_that_is_stored_compressed_is_read(indexed):
         assert [request.path for request in server.requests] == ["index.json"]
 
 
+def stored_compressed(server, request):
+    """The answer of a store to which the shard was uploaded with an encoding (`gsutil cp -z tar`)."""
+    reply = server.reply(request)
+    return Reply(reply.status, reply.headers | {"Content-Encoding": "gzip"}, reply.body)
+
+
+def stored_compressed_without_ranges(server, request):
+    whole = server.files[request.path]
+    headers = {"Content-Encoding": "gzip", "Content-Length": str(len(whole)), "ETag": '"1"'}
+    return Reply(200, headers, b"" if request.method == "HEAD" else whole)
+
+
+@pytest.mark.parametrize("answer", [stored_compressed, stored_compressed_without_ranges])
+@pytest.mark.parametrize("with_manifest", [False, True])
+@pytest.mark.filterwarnings("ignore:.*ignores byte ranges")
+def test_a_shard_that_is_stored_compressed_is_an_error_that_names_the_header(indexed, answer, with_manifest):
+    files = (indexed if with_manifest else {}) | {"a.tar": gzip.compress(indexed["a.tar"])}
+
+    def of_tars(server, request):
+        return answer(server, request) if request.path == "a.tar" else None
+
+    with served(files, of_tars) as (_, base):
+        words = r"a\.tar.*the object must be stored as it is.*Content-Encoding: gzip.*without"
+        with pytest.raises(StorageError, match=words):
+            ShardSet.open(f"{base}/a.tar").index(0)
+
+
+def test_a_shard_that_is_only_said_to_be_compressed_is_read():
+    with served(FILES, stored_compressed) as (_, base):
+        assert bytes(Storage(StorageOptions()).read(f"{base}/a.tar", 0, 1000)) == DATA[:1000]
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_page_now_and_then_is_a_failed_try(indexed, tmp_path, cached):
     """In place of the shard, of its index and of what HEAD says, every other time."""
