@@ -16,13 +16,24 @@ def write(shards: Path, target: Path) -> None:
             writer.write({"image": image, "label": b"%d" % label})
 
 
-def epoch(job: Job) -> Iterator[int]:
+def loader(job: Job) -> StreamingDataLoader:
     clean_stale_shared_memory()
     os.environ["S3_ENDPOINT_URL"] = os.environ["AWS_ENDPOINT_URL"]
     data = StreamingDataset(remote="s3://bucket/mds", local=str(job.scratch), shuffle=True, batch_size=job.batch_size)
-    for batch in StreamingDataLoader(data, batch_size=job.batch_size, num_workers=WORKERS, collate_fn=list):
+    return StreamingDataLoader(data, batch_size=job.batch_size, num_workers=WORKERS, collate_fn=list)
+
+
+def epoch(job: Job) -> Iterator[int]:
+    for batch in loader(job):
         yield len(batch)
 
 
+def second(job: Job) -> Iterator[int]:
+    batches = loader(job)
+    for _ in batches:
+        pass
+    return map(len, batches)
+
+
 if __name__ == "__main__":
-    main(epoch, write)
+    main(epoch, write, second)

@@ -1,10 +1,12 @@
-"""What the programs of benchmarks/storage_peers.py share: one epoch of encoded images out of S3, with its times.
+"""What the programs of benchmarks/storage_peers.py share: an epoch of encoded images out of S3, with its times.
 
 A peer's module gives `main` a function `epoch`, which yields the number of images of each batch, and, where it reads a
-format of its own, a function `write`, which writes that out of a folder of WebDataset tars. A module imports its
-library at its top, so imports are not timed.
+format of its own, a function `write`, which writes that out of a folder of WebDataset tars. Where the loader keeps what
+it has read on the disk, `second` reads an epoch and returns the next. A module imports its library at its top, so
+imports are not timed.
 
     python PROGRAM --pattern PATTERN --target FOLDER --batch-size B     an epoch: prints images, images/s and seconds
+    python PROGRAM --second --pattern …                                 the same of the second epoch
     python PROGRAM --write --data TARS --target FOLDER                  writes the format
 """
 
@@ -66,17 +68,21 @@ def timed(stream: Iterator[int]) -> dict[str, float]:
     }
 
 
-def main(epoch: Epoch, write: Write | None = None) -> None:
+def main(epoch: Epoch, write: Write | None = None, second: Epoch | None = None) -> None:
     """In the process of a loader: write its format, or read an epoch and print its times."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--second", action="store_true")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--target", type=Path, required=True)
     parser.add_argument("--pattern")
     parser.add_argument("--batch-size", type=int)
     arguments = parser.parse_args()
     if not arguments.write:
-        print(json.dumps(timed(epoch(Job(arguments.pattern, arguments.target, arguments.batch_size)))))
+        read = second if arguments.second else epoch
+        if read is None:
+            parser.error("--second: this loader keeps nothing on the disk")
+        print(json.dumps(timed(read(Job(arguments.pattern, arguments.target, arguments.batch_size)))))
     elif write is None:
         parser.error("--write: this loader has no format of its own")
     else:
