@@ -3,30 +3,24 @@
 The preparer finds bad samples from their bytes before DALI sees them; DALI refuses other bad samples, which `flight`
 replaces. An error for which no sample is to blame, of a GPU or for want of memory, is raised unchanged, after the
 batches before it.
-A thread of the engine's own, which lives as long as the pass, prepares the batch that comes next while the thread that
-takes batches trains; the user's functions, stand-ins and errors stay with the latter. No pixel depends on a state of
-the engine.
+A thread of the engine's own prepares the batch that comes next while the thread that takes batches trains, see
+`preparation`. No pixel depends on a state of the engine.
 """
 
-import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import replace as replace_fields
 from functools import partial
 from typing import Any, Literal
 
 import torch
 
 from streamaug.batch import Batch, EncodedBatch
-from streamaug.dali.ahead import Ahead
 from streamaug.dali.builds import warn_of_two_builds
 from streamaug.dali.counting import PipelineCounts
+from streamaug.dali.delivery import Delivery
 from streamaug.dali.device import default_threads, device_name, resolve_device
 from streamaug.dali.flight import Flight
 from streamaug.dali.intake import Intake, Waiting
-from streamaug.dali.known_headers import KnownHeaders
-from streamaug.dali.layout import Layout
-from streamaug.dali.prepare import Job, Preparer
+from streamaug.dali.preparation import Preparation
 from streamaug.errors import RecipeError
 from streamaug.recipes.annotations import Annotations
 from streamaug.recipes.recipe import Recipe
@@ -89,18 +83,13 @@ class AugmentEngine:
         self._recipe = recipe
         self._device_name = device_name(device)
         self._device: int | None = resolve_device(self._device_name, warn=False)
-        self._num_threads, self._threads = num_threads, num_threads or 1
+        self._num_threads = num_threads
         self._prefetch = prefetch
         self._annotations, self._num_classes, self._targets = annotations, num_classes, targets
         self._hw_decoder_load = float(hw_decoder_load)
-        #: Boxes so far that reached beyond their image and were clipped to it.
-        self.clipped_boxes = 0
-        #: Malformed boxes that were left out so far.
-        self.dropped_boxes = 0
         self._keeps_headers = keeps_headers
-        self._known: KnownHeaders | None = None
-        self._ahead: Ahead | None = None
-        self._preparer: Preparer | None = None
+        self._preparation = Preparation(annotations, num_classes, targets, keeps_headers=keeps_headers)
+        self._delivery = Delivery()
         self._flight = Flight(prefetch, self._hw_decoder_load)
         self._intake: Intake | None = None
         #: The counts of the pass under way, else of the last pass.
@@ -129,6 +118,16 @@ class AugmentEngine:
     def recoveries(self) -> int:
         """The number of batches so far that DALI refused, after which its pipeline was built anew."""
         return self._flight.recoveries
+
+    @property
+    def clipped_boxes(self) -> int:
+        """Boxes so far that reached beyond their image and were clipped to it."""
+        return self._delivery.clipped_boxes
+
+    @property
+    def dropped_boxes(self) -> int:
+        """Malformed boxes that were left out so far."""
+        return self._delivery.dropped_boxes
 
     def __repr__(self) -> str:
         recipe = self._recipe
@@ -163,21 +162,13 @@ class AugmentEngine:
             BadSampleError: As `replace` does.
         """
         counts = self.counts = counts or PipelineCounts()
-        self._device = resolve_device(self._device_name, warn=True)
-        self._threads = self._num_threads or default_threads(world_size)
-        self._flight.begin(self._device, self._threads, counts)
+        self._begin(world_size, counts)
         # A recipe by epoch is the user's function, which is called for the pass that begins.
         begin_next = begin_next if isinstance(self._recipe, Recipe) else None
         intake, whole = Intake(iter(batches), replace, begin_next), False
         self._intake = intake
         try:
-            self._refill(intake)
-            while self._flight:
-                batch = self._collect(intake)
-                self._refill(intake)
-                counts.queue_depth, counts.prefetch_fill = len(self._flight), len(self._flight) / self._prefetch
-                if batch is not None:
-                    yield batch
+            yield from self._batches(intake, counts)
             whole = intake.error is None
         except GeneratorExit:
             raise
@@ -187,16 +178,8 @@ class AugmentEngine:
         finally:
             counts.queue_depth, counts.prefetch_fill = 0, 0.0
             if self._intake is intake:
-                self._intake = None
-                self._end_thread()
-                if not whole:
-                    self._flight.drain()
-        error, intake.error = intake.error, None  # dropped here, so that its traceback's frames are freed at once
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error
+                self._end(whole=whole)
+        intake.raise_error()
 
     def recipe(self, epoch: int) -> Recipe:
         """The recipe of an epoch."""
@@ -213,12 +196,31 @@ class AugmentEngine:
     def close(self) -> None:
         """Free the pipeline and end the thread; the engine may be used again."""
         self._flight.close()
-        self._end_thread()
+        self._preparation.end_thread()
 
-    def _end_thread(self) -> None:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.close()
+    def _begin(self, world_size: int, counts: PipelineCounts) -> None:
+        """Take the device and the number of threads of a pass."""
+        self._device = resolve_device(self._device_name, warn=True)
+        threads = self._num_threads or default_threads(world_size)
+        self._preparation.begin(self._device, threads, counts)
+        self._flight.begin(self._device, threads, counts)
+
+    def _batches(self, intake: Intake, counts: PipelineCounts) -> Iterator[Batch]:
+        """The batches of a pass, up to an error, which the intake then holds."""
+        self._refill(intake)
+        while self._flight:
+            batch = self._collect(intake)
+            self._refill(intake)
+            counts.queue_depth, counts.prefetch_fill = len(self._flight), len(self._flight) / self._prefetch
+            if batch is not None:
+                yield batch
+
+    def _end(self, *, whole: bool) -> None:
+        """End the thread of a pass; batches under way are of use only where the pass ended by itself."""
+        self._intake = None
+        self._preparation.end_thread()
+        if not whole:
+            self._flight.drain()
 
     def _refill(self, intake: Intake) -> None:
         """Keep `prefetch` batches under way and the next one in preparation, so that DALI never waits for Python."""
@@ -228,7 +230,7 @@ class AugmentEngine:
                     batch = next(intake.batches)
                     if self._flight.take_over(batch, intake):
                         continue
-                    intake.waiting = self._in_preparation(batch, intake.replace)
+                    intake.waiting = self._in_preparation(batch, intake)
                 except StopIteration:
                     intake.ended = True
                 except Exception as error:  # noqa: BLE001 - raised again, after the batches before it
@@ -241,7 +243,7 @@ class AugmentEngine:
                 return
             intake.waiting = None
             try:
-                job = self._prepared(waiting, intake.replace)
+                job = self._preparation.finish(waiting, intake.replace)
             except Exception as error:  # noqa: BLE001 - likewise
                 intake.ended, intake.error = True, error
                 return
@@ -249,107 +251,32 @@ class AugmentEngine:
 
     def _begin_next(self, intake: Intake) -> None:
         """Where this pass leaves room, start on the first batches of the next, so that DALI does not stand idle."""
-        if self._preparer is None or not self._preparer.runs_ahead:
+        if not self._preparation.runs_ahead:
             return
         while intake.begin_next is not None and intake.error is None:
             if intake.following is None:
                 batch = intake.begin_next()
                 if batch is None:
                     return
-                intake.following = self._in_preparation(batch, intake.replace)
+                intake.following = self._in_preparation(batch, intake)
             following = intake.following
             if not self._flight.has_room(following):
                 return
             intake.following = None
-            future, following.job = following.job, None
-            try:
-                job = self.counts.prepared(future, self._ahead) if isinstance(future, Future) else None
-            except Exception:  # noqa: BLE001 - the pass itself, if it comes, prepares it again and raises it
-                job = None
-            finally:
-                del future
+            job = self._preparation.finish_ahead(following)
             if job is None:  # a row that must be judged in its own pass
                 intake.begin_next = None
                 return
             self._flight.begin_next(job, intake)
 
-    def _in_preparation(self, batch: EncodedBatch, replace: Replace) -> Waiting:
-        """Hand a batch to the engine's thread, or prepare it here where the user's functions are needed."""
-        recipe = self.recipe(batch.origin.epoch)
-        kind = "cpu" if self._device is None else "gpu"
-        preparer = self._preparer
-        if preparer is None or (preparer.layout.recipe, preparer.layout.device) != (recipe, kind):
-            if self._keeps_headers and (self._known is None or self._known.orientation != recipe.apply_orientation):
-                self._known = KnownHeaders(orientation=recipe.apply_orientation)
-            preparer = self._preparer = Preparer(
-                Layout(recipe, kind),
-                self._annotations,
-                num_classes=self._num_classes,
-                targets=self._targets,
-                num_threads=self._threads,
-                known=self._known,
-            )
-        if not preparer.runs_ahead:
-            return Waiting(batch, preparer, preparer.prepare(batch, replace))
-        if self._ahead is None:
-            self._ahead = Ahead()
-        return Waiting(batch, preparer, self._ahead.submit(partial(preparer.prepare_ahead, batch)))
-
-    def _prepared(self, waiting: Waiting, replace: Replace) -> Job:
-        """The job of a batch in preparation; made here where the engine's thread left a decision to this thread."""
-        job, waiting.job = waiting.job, None  # an error's traceback must not keep the future, which keeps the error
-        try:
-            made = self.counts.prepared(job, self._ahead) if isinstance(job, Future) else job
-        finally:
-            del job
-        return waiting.preparer.prepare(waiting.batch, replace) if made is None else made
+    def _in_preparation(self, batch: EncodedBatch, intake: Intake) -> Waiting:
+        return self._preparation.start(batch, self.recipe(batch.origin.epoch), intake.replace)
 
     def _collect(self, intake: Intake) -> Batch | None:
         """The oldest batch; None if it could not be made, and the intake holds the error instead."""
         tensors = self._flight.collect(intake)
         if tensors is None:
             return None
-        batch = self._finished(self._flight.oldest, tensors)
-        self._put_away(self._flight.take())
+        batch = self._delivery.batch(self._flight.oldest, tensors, uploads=self._device is not None)
+        self._preparation.put_away(self._flight.take())
         return batch
-
-    def _put_away(self, job: Job) -> None:
-        """Free a job's thousands of small objects in the engine's thread, if it has started."""
-        if self._ahead is not None:
-            self._ahead.submit(partial(_forget, job))
-
-    def _finished(self, job: Job, tensors: list[torch.Tensor]) -> Batch:
-        output = job.preparer.layout.recipe.output
-        if output.channels_last:
-            tensors = [tensor.permute(0, 3, 1, 2) for tensor in tensors]
-        images = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-        if output.dtype == "bfloat16":
-            images = images.to(torch.bfloat16)
-        targets = job.targets
-        if targets is not None and self._device is not None:
-            targets = targets.to(images.device, non_blocking=True)
-        batch = Batch(
-            images=images,
-            targets=targets,
-            origin=job.batch.origin,
-            views=len(job.preparer.layout.views),
-            extras=job.batch.extras,
-        )
-        annotator = job.preparer.annotator
-        if annotator is None:
-            return batch
-        moved = annotator.transform(job.notes, job.headers, job.plan)
-        self.clipped_boxes += moved.clipped
-        if moved.dropped and not self.dropped_boxes:
-            warnings.warn(
-                f"Annotations.on_bad_box: {moved.dropped} malformed boxes were left out in a batch, and more may be "
-                'without a word. See Augmenter.dropped_boxes, or write on_bad_box="sample" to be told of each.',
-                UserWarning,
-                stacklevel=2,
-            )
-        self.dropped_boxes += moved.dropped
-        return replace_fields(batch, boxes=moved.boxes, box_labels=moved.labels, keypoints=moved.keypoints)
-
-
-def _forget(job: Job) -> None:
-    """Do nothing: the call itself drops the job."""

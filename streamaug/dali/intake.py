@@ -36,3 +36,12 @@ class Intake:
     ended: bool = False
     error: Exception | None = None
     following: Waiting | None = None
+
+    def raise_error(self) -> None:
+        """Raise the error that ended the source, if any did, once."""
+        error, self.error = self.error, None  # dropped here, so that its traceback's frames are freed at once
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error

@@ -1,24 +1,25 @@
 """Where wanted samples lie: byte ranges to fetch, and the bytes of each row in them.
 
 In: a `Want` and the indexes of its shards. Out: a `Piece`, whose parts are ranges of about a given size, cut where
-samples end, and merged where reading the bytes between two wanted samples costs less than another request. Pure.
+samples end, and merged where reading the bytes between two wanted samples costs less than another request; `covering`
+cuts and merges. Pure.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from streamaug.batch import Int64Array
+from streamaug.reader.covering import covering
 from streamaug.reader.schedule import Want
 from streamaug.shards.catalogue import shards_of
 from streamaug.shards.index import ShardIndex
 
 MERGE_GAP = 256 << 10  # bytes that a request costs less to read than to skip
 FOREIGN_GAP = 4 << 10  # where another rank reads the bytes between: headers and padding, but no image
-_STRIDE = 1 << 42  # more than a shard has bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,110 +117,147 @@ def locate_all(
         single_fetch_before: Samples of earlier positions are parts of their own, so that no batch waits for the bytes
             around them.
     """
-    # Copies of a sample are located once for a want, and needed at the position of the first copy.
-    ends = np.cumsum([len(want.positions) for want in wants]).tolist()
-    owners = np.repeat(np.arange(len(wants)), np.diff(ends, prepend=0))
-    all_positions = np.concatenate([want.positions for want in wants])
-    all_samples = np.concatenate([want.sample_ids for want in wants])
-    _, firsts, sample_of = np.unique(owners * starts[-1] + all_samples, return_index=True, return_inverse=True)
-    owner, positions, samples = owners[firsts], all_positions[firsts], all_samples[firsts]
-    shards = shards_of(starts, samples)
-    count = len(samples)
-    components = next(iter(indexes.values())).offsets.shape[1]
-    keys = [""] * count
-    offsets = np.full((count, components), -1, np.int64)
-    sizes = np.zeros((count, components), np.int64)
-    checksums = np.full((count, components), -1, np.int64)
-    # The rows of the indexes for each sample.
-    for shard in np.unique(shards).tolist():
+    samples = _distinct(wants, starts)
+    rows = _rows_of(samples, starts, indexes)
+    ranges = _ranges_of(
+        samples,
+        rows,
+        num_shards=len(starts) - 1,
+        gap=MERGE_GAP if may_read_gaps else FOREIGN_GAP,
+        part_bytes=part_bytes,
+        single_fetch_before=single_fetch_before,
+    )
+    return _pieces(wants, samples, rows, ranges)
+
+
+class _Samples(NamedTuple):
+    """The samples of several wants in one line, want after want; a want's copies of a sample are one of the N.
+
+    Attributes:
+        owner: int64 (N,), the number of the want.
+        positions: int64 (N,), the first position that needs it.
+        sample_ids: int64 (N,).
+        shards: int64 (N,).
+        wanted_positions: int64 (M,), all positions of the wants.
+        wanted_ids: int64 (M,), the samples there.
+        number_of: int64 (M,), their numbers among the N.
+    """
+
+    owner: Int64Array
+    positions: Int64Array
+    sample_ids: Int64Array
+    shards: Int64Array
+    wanted_positions: Int64Array
+    wanted_ids: Int64Array
+    number_of: Int64Array
+
+
+class _Rows(NamedTuple):
+    """The rows of the indexes for N samples.
+
+    Attributes:
+        keys: N keys.
+        offsets: int64 (N, C), where the components begin in their shards, -1 where a sample lacks one.
+        sizes: int64 (N, C), their bytes.
+        checksums: int64 (N, C), -1 where the shard has none.
+    """
+
+    keys: list[str]
+    offsets: Int64Array
+    sizes: Int64Array
+    checksums: Int64Array
+
+
+class _Ranges(NamedTuple):
+    """P ranges that cover the samples, those of a want after those of the want before.
+
+    Attributes:
+        owner: int64 (P,), the number of the want.
+        shard: int64 (P,).
+        start: int64 (P,), the first byte.
+        stop: int64 (P,), one past the last byte.
+        needed: int64 (P,), the first position that needs the range.
+        of: int64 (N, C), the number of the range that holds a component, -1 where the sample lacks it.
+    """
+
+    owner: Int64Array
+    shard: Int64Array
+    start: Int64Array
+    stop: Int64Array
+    needed: Int64Array
+    of: Int64Array
+
+
+def _distinct(wants: Sequence[Want], starts: Int64Array) -> _Samples:
+    """The samples of the wants: copies are located once for a want, and needed at the position of the first copy."""
+    owners = np.repeat(np.arange(len(wants)), [len(want.positions) for want in wants])
+    positions = np.concatenate([want.positions for want in wants])
+    ids = np.concatenate([want.sample_ids for want in wants])
+    _, firsts, number_of = np.unique(owners * starts[-1] + ids, return_index=True, return_inverse=True)
+    distinct = ids[firsts]
+    shards = shards_of(starts, distinct)
+    return _Samples(owners[firsts], positions[firsts], distinct, shards, positions, ids, number_of)
+
+
+def _rows_of(samples: _Samples, starts: Int64Array, indexes: Mapping[int, ShardIndex]) -> _Rows:
+    """The rows of the indexes for the samples."""
+    count, components = len(samples.sample_ids), next(iter(indexes.values())).offsets.shape[1]
+    found = _Rows(
+        keys=[""] * count,
+        offsets=np.full((count, components), -1, np.int64),
+        sizes=np.zeros((count, components), np.int64),
+        checksums=np.full((count, components), -1, np.int64),
+    )
+    for shard in np.unique(samples.shards).tolist():
         index = indexes[shard]
-        rows = np.flatnonzero(shards == shard)
-        local = samples[rows] - starts[shard]
-        offsets[rows], sizes[rows] = index.offsets[local], index.sizes[local]
+        rows = np.flatnonzero(samples.shards == shard)
+        local = samples.sample_ids[rows] - starts[shard]
+        found.offsets[rows], found.sizes[rows] = index.offsets[local], index.sizes[local]
         for row, number in zip(rows.tolist(), local.tolist(), strict=True):
-            keys[row] = index.keys[number]
+            found.keys[row] = index.keys[number]
         if index.checksums is not None:
-            checksums[rows] = index.checksums[local]
-    # Ranges that cover the samples, those of a want after those of the want before, and the first position that needs
-    # each.
-    apart = positions < single_fetch_before
-    gap = MERGE_GAP if may_read_gaps else FOREIGN_GAP
-    of_shards, numbers = np.unique(owner * len(starts) + shards, return_inverse=True)
-    ranges, part = _ranges(numbers, offsets, sizes, apart, gap, part_bytes)
-    stretch, begins, stops = ranges
-    needed = np.full(len(begins) + 1, np.iinfo(np.int64).max)  # the last is for components that no part holds
-    np.minimum.at(needed, part, positions[:, None])
-    part_owner, part_shard = np.divmod(of_shards[stretch], len(starts))
-    first_parts = np.searchsorted(part_owner, np.arange(len(wants) + 1)).tolist()
-    # Where in its range each component begins and ends; ranges are numbered within their want.
-    begin = offsets - np.append(begins, 0)[part]
-    part_in_want = np.where(part < 0, -1, part - np.array(first_parts)[owner][:, None])
-    columns = [column[sample_of].T.tolist() for column in (part_in_want, begin, begin + sizes, checksums)]
-    parts = [Part(*bounds) for bounds in zip(part_shard.tolist(), begins.tolist(), stops.tolist(), strict=True)]
-    keys = [keys[number] for number in sample_of.tolist()]
-    plain_positions, plain_samples, needs = all_positions.tolist(), all_samples.tolist(), needed.tolist()
+            found.checksums[rows] = index.checksums[local]
+    return found
+
+
+def _ranges_of(
+    samples: _Samples, rows: _Rows, *, num_shards: int, gap: int, part_bytes: int, single_fetch_before: int
+) -> _Ranges:
+    """The ranges that cover the samples, none of two wants, and the first position that needs each."""
+    stretches, numbers = np.unique(samples.owner * num_shards + samples.shards, return_inverse=True)
+    apart = samples.positions < single_fetch_before
+    (stretch, start, stop), of = covering(numbers, rows.offsets, rows.sizes, apart, gap, part_bytes)
+    needed = np.full(len(start) + 1, np.iinfo(np.int64).max)  # the last is for components that no range holds
+    np.minimum.at(needed, of, samples.positions[:, None])
+    owner, shard = np.divmod(stretches[stretch], num_shards)
+    return _Ranges(owner, shard, start, stop, needed[:-1], of)
+
+
+def _pieces(wants: Sequence[Want], samples: _Samples, rows: _Rows, ranges: _Ranges) -> list[Piece]:
+    """A piece for each want, as plain numbers; ranges are numbered within their want."""
+    first_parts = np.searchsorted(ranges.owner, np.arange(len(wants) + 1))
+    # Where in its range each component begins and ends.
+    begin = rows.offsets - np.append(ranges.start, 0)[ranges.of]
+    part = np.where(ranges.of < 0, -1, ranges.of - first_parts[samples.owner][:, None])
+    spans = [column[samples.number_of].T.tolist() for column in (part, begin, begin + rows.sizes, rows.checksums)]
+    bounds = zip(ranges.shard.tolist(), ranges.start.tolist(), ranges.stop.tolist(), strict=True)
+    parts, needed = [Part(*bound) for bound in bounds], ranges.needed.tolist()
+    keys = [rows.keys[number] for number in samples.number_of.tolist()]
+    positions, sample_ids = samples.wanted_positions.tolist(), samples.wanted_ids.tolist()
     pieces, row = [], 0
-    for want, end, first, last in zip(wants, ends, first_parts, first_parts[1:], strict=False):
-        own, row = slice(row, end), end
+    for want, (first, last) in zip(wants, pairwise(first_parts.tolist()), strict=True):
+        own = slice(row, row + len(want.positions))
+        row = own.stop
         pieces.append(
             Piece(
                 want=want,
-                positions=plain_positions[own],
-                sample_ids=plain_samples[own],
+                positions=positions[own],
+                sample_ids=sample_ids[own],
                 keys=keys[own],
-                spans=[Spans(*(values[own] for values in component)) for component in zip(*columns, strict=True)],
+                spans=[Spans(*(values[own] for values in component)) for component in zip(*spans, strict=True)],
                 parts=parts[first:last],
-                needed=needs[first:last],
+                needed=needed[first:last],
                 num_bytes=sum(part.stop - part.start for part in parts[first:last]),
             )
         )
     return pieces
-
-
-def _ranges(
-    stretches: Int64Array,
-    offsets: Int64Array,
-    sizes: Int64Array,
-    apart: npt.NDArray[np.bool_],
-    gap: int,
-    part_bytes: int,
-) -> tuple[tuple[Int64Array, Int64Array, Int64Array], Int64Array]:
-    """Ranges that cover all components that the samples have, and the number of the range of each component.
-
-    Args:
-        stretches: int64 (M,), for each sample the number, from 0, of the shard of a want; no range covers two.
-        offsets: int64 (M, C), where the components begin in their shards, -1 where a sample lacks one.
-        sizes: int64 (M, C), their bytes.
-        apart: The samples that are to be ranges of their own.
-        gap: The most bytes between two components of a range.
-        part_bytes: The bytes of a range, which is larger by less than a sample.
-
-    Returns:
-        The ranges by stretch and place: int64 (P,) each, stretch, first byte, and one past the last. And int64 (M, C).
-    """
-    part = np.full(offsets.shape, -1, np.int64)
-    rows, columns = np.nonzero(offsets >= 0)
-    if not len(rows):
-        return (rows, rows, rows), part
-    # All components in one line of addresses, stretch after stretch.
-    address = stretches[rows] * _STRIDE + offsets[rows, columns]
-    by_address = np.argsort(address, kind="stable")
-    rows, columns, address = rows[by_address], columns[by_address], address[by_address]
-    ends = address + sizes[rows, columns]
-    # Cut where the gap is too wide, and around samples that are to be parts of their own.
-    other = np.concatenate([[True], rows[1:] != rows[:-1]])  # where another sample begins
-    before = np.maximum.accumulate(np.concatenate([[address[0]], ends[:-1]]))
-    cut = address - before > gap
-    cut |= other & (apart[rows] | np.concatenate([[False], apart[rows[:-1]]]))
-    cut[0] = True
-    # Cut runs of bytes that are longer than a part: a sample belongs to the part in which it begins.
-    position = np.arange(len(rows))
-    whole = address[np.maximum.accumulate(np.where(cut, position, 0))]
-    begins = np.maximum.accumulate(np.where(other | cut, position, 0))
-    number = (address[begins] - whole) // part_bytes
-    cut[1:] |= other[1:] & (number[1:] != number[:-1])
-    # From the line of addresses back to places in shards.
-    first = np.flatnonzero(cut)
-    part[rows, columns] = np.cumsum(cut) - 1
-    stretch, begin = np.divmod(address[first], _STRIDE)
-    return (stretch, begin, np.maximum.reduceat(ends, first) - stretch * _STRIDE), part

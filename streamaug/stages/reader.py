@@ -1,4 +1,7 @@
-"""`ShardReader`: the head of every chain. Ranks, passes and state; `definition` has the options, `reader` the bytes."""
+"""`ShardReader`: the head of every chain: passes, position and state.
+
+In: a dataset and options, which `definition` checks. Out: encoded batches, which `rank_reading` reads.
+"""
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,16 +12,17 @@ import torch
 from torch import distributed
 
 from streamaug.batch import EncodedBatch
-from streamaug.errors import StateError, StreamaugError
+from streamaug.errors import StreamaugError
 from streamaug.order.base import Order
-from streamaug.reader import BatchReader, Progress, Share
+from streamaug.reader import Progress
 from streamaug.reader.metering import ReaderCounts
-from streamaug.reader.state import EpochPass, check_state, make_state, place_of
+from streamaug.reader.state import EpochPass
 from streamaug.samples.problem import Problem
 from streamaug.shards.shard_set import ShardSet
 from streamaug.stages.base import Stage
 from streamaug.stages.definition import Definition
 from streamaug.stages.passes import Passes
+from streamaug.stages.rank_reading import RankReading
 from streamaug.stages.ranks import Ranks, check_agreement
 from streamaug.stages.stats import Stats, stats_of
 from streamaug.stages.weak_call import WeakCall
@@ -117,37 +121,17 @@ class ShardReader(Stage):
         }
         self._definition = Definition(shards, options)
         self._ranks = Ranks(rank, world_size)
-        self._engine: BatchReader | None = None
-        self._read_in(self._definition.order())
+        self._reading = RankReading(self._definition, self._ranks)
         self._progress = Progress(WeakCall(self.global_batch))
         self._passes = Passes(self._progress, WeakCall(self._next_pass), WeakCall(self._left), stall_after)
         self._chain: weakref.ref[Stage] | None = None
         self._most_batches: int | None = None
         if self._ranks.given:
-            self._shared()
+            self._reading.share()
         self._made_here = frozenset(self.__dict__) - of_subclass | {"_made_here", "_constructed"}
 
-    def _read_in(self, order: Order) -> None:
-        """Read in an order from the next pass on."""
-        if self._engine is not None:
-            self._engine.drop_ahead()
-        self._order = order
-        self._share: Share | None = None
-        self._engine = None
-        self._substitution = self._definition.substitution(order)
-
-    def _shared(self) -> Share:
-        """This rank's share of every batch. Settles the ranks, and checks here all that depends on them.
-
-        Raises:
-            ValueError: If an epoch has less than one global batch.
-        """
-        if self._share is None:
-            self._share = self._definition.share(self._order, *self._ranks.settle())
-        return self._share
-
     def _described(self) -> str:
-        return f"ShardReader(batch_size={self._definition.batch_size}, {self._ranks}, {self._order})"
+        return f"ShardReader(batch_size={self._definition.batch_size}, {self._ranks}, {self.order})"
 
     @property
     def shards(self) -> ShardSet:
@@ -167,11 +151,11 @@ class ShardReader(Stage):
     @property
     def order(self) -> Order:
         """Which sample stands at which position."""
-        return self._order
+        return self._reading.order
 
     def global_batch(self) -> int:
         """G, rows of all ranks together in a step. Settles the ranks."""
-        return self._shared().global_batch
+        return self._reading.share().global_batch
 
     @property
     def num_classes(self) -> int | None:
@@ -183,29 +167,21 @@ class ShardReader(Stage):
         return self
 
     def _replace(self, batch: EncodedBatch, problems: Mapping[int, Problem]) -> EncodedBatch:
-        return self._substitution.replace(batch, problems)
+        return self._reading.substitution.replace(batch, problems)
 
     def _reject(self, batch: EncodedBatch, rows: Sequence[int]) -> EncodedBatch:
-        return self._substitution.replace_unwanted(batch, rows)
+        return self._reading.substitution.replace_unwanted(batch, rows)
 
     def run(self, epoch_pass: EpochPass) -> Iterator[EncodedBatch]:
         """This rank's encoded batches of a pass."""
-        if self._engine is None:
-            self._engine = BatchReader(
-                self._definition.shards.catalogue,
-                self._order,
-                self._shared(),
-                self._substitution.replace_known_bad,
-                reads_ahead=self._definition.options["read_ahead"],
-            )
-        yield from self._engine.read(epoch_pass, epoch_pass.meter.counts_of(self))
+        yield from self._reading.run(epoch_pass, epoch_pass.meter.counts_of(self))
 
     def _begin_next(self) -> EncodedBatch | None:
         """The next batch of the pass that comes next, where it was read ahead; its `run` will deliver the same."""
-        return None if self._engine is None else self._engine.begin_next()
+        return self._reading.begin_next()
 
     def _new_counts(self) -> ReaderCounts:
-        return ReaderCounts(self._substitution.bad_counts)
+        return ReaderCounts(self._reading.substitution.bad_counts)
 
     def _next_pass(self, stage: Stage) -> EpochPass:
         """The next pass, for the stage that the user iterates."""
@@ -214,14 +190,14 @@ class ShardReader(Stage):
                 "ShardReader: must not be iterated inside a DataLoader worker, since it reads ahead with threads of "
                 "its own. Iterate it directly, or pass it to DataLoader with num_workers=0 and batch_size=None."
             )
-        share = self._shared()
+        share = self._reading.share()
         self._ranks.confirm()
         epoch, position = self._progress.next_place
-        self._check_step(share)
+        self._reading.check_step(self._progress.sought_step)
         if self._chain is None or self._chain() is not stage:
-            self._substitution.forget_verdicts()
+            self._reading.substitution.forget_verdicts()
             self._chain = weakref.ref(stage)
-        num_batches = share.num_batches(self._order, position)
+        num_batches = self._reading.num_batches(position)
         if self._most_batches is not None:
             num_batches = min(num_batches, self._most_batches)
         return EpochPass(epoch, position, num_batches, share.global_batch)
@@ -229,11 +205,6 @@ class ShardReader(Stage):
     def _look_at_one_batch(self) -> None:
         """Make each pass from now on one batch long, so that `peek` reads no bytes of later batches."""
         self._most_batches = 1
-
-    def _check_step(self, share: Share) -> None:
-        step, length = self._progress.sought_step, share.num_batches(self._order)
-        if step is not None and step >= length:
-            raise ValueError(f"seek.step: must lie in 0..{length - 1}, got {step}. An epoch has {length} steps.")
 
     def _stats(self, stage: Stage) -> Stats:
         settled = self._ranks.settled
@@ -249,7 +220,7 @@ class ShardReader(Stage):
 
     def __len__(self) -> int:
         """Batches of a whole epoch, the same on every rank. Settles the ranks."""
-        return self._shared().num_batches(self._order)
+        return self._reading.num_batches()
 
     @property
     def epoch(self) -> int:
@@ -259,7 +230,7 @@ class ShardReader(Stage):
     @property
     def num_bad_samples(self) -> int:
         """Different bad samples that were replaced so far in this process, those of batches under way included."""
-        return self._substitution.num_bad
+        return self._reading.substitution.num_bad
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next pass deliver an epoch: from its start, or from a loaded or sought position in it."""
@@ -272,9 +243,9 @@ class ShardReader(Stage):
         with self._passes.locked():
             before = self._progress.to_dict()
             self._progress.seek(epoch, step)
-            if self._share is not None:
+            if self._reading.settled is not None:
                 try:
-                    self._check_step(self._share)
+                    self._reading.check_step(step)
                 except ValueError:
                     self._progress.take(before)
                     raise
@@ -283,17 +254,17 @@ class ShardReader(Stage):
     def _moved(self) -> None:
         """After the next pass was moved: end the pass under way, drop bytes for another position."""
         self._passes.moved()
-        if self._engine is not None:
-            self._engine.keep_ahead(*self._progress.next_place)
+        if self._reading.engine is not None:  # the next place may settle the ranks
+            self._reading.keep_ahead(*self._progress.next_place)
 
     def _left(self, epoch_pass: EpochPass) -> None:
         """A pass is over: if it was left early, end all that still runs for it."""
-        if self._engine is not None and not epoch_pass.complete:
-            self._engine.drop_ahead(epoch_pass)
+        if not epoch_pass.complete:
+            self._reading.drop_ahead(epoch_pass)
 
     def state_dict(self) -> dict[str, Any]:
         """The state behind the last batch delivered: under 1 KB, the same on every rank."""
-        return make_state(self._order, self._definition.shards.fingerprint, self._progress.place)
+        return self._reading.state(self._progress.place)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was taken, on any number of ranks.
@@ -304,22 +275,14 @@ class ShardReader(Stage):
             StateError: If the state is of another dataset, seed or order, or lies behind the end of its epoch.
         """
         with self._passes.locked():
-            order = self._definition.order_of(state, self._order)
-            mine = make_state(order, self._definition.shards.fingerprint, place_of(state))
-            epoch, position = check_state(state, mine)
-            if position > order.num_positions:
-                raise StateError(
-                    f"state.position: must lie in 0..{order.num_positions}, the positions of an epoch, got {position}. "
-                    "Load a state of state_dict()."
-                )
+            order, epoch, position = self._reading.taken_from(state)
             self._passes.close()
-            if order is not self._order:
-                self._read_in(order)
+            if order is not self.order:
+                self._reading.read_in(order)
                 if self._ranks.settled is not None:
-                    self._shared()
+                    self._reading.share()
             self._progress.load(epoch, position)
-            if self._engine is not None:
-                self._engine.keep_ahead(epoch, position)
+            self._reading.keep_ahead(epoch, position)
 
     def check_ranks(self, group: "distributed.ProcessGroup | None" = None) -> None:
         """Check that all ranks read one dataset in one order, each its own share. Collective; settles the ranks.
@@ -331,19 +294,9 @@ class ShardReader(Stage):
             StateError: On every rank, if fingerprint, seed, order, batch size or world size differ, or two ranks have
                 one number.
         """
-        share = self._shared()
-        if not (distributed.is_available() and distributed.is_initialized()):
-            return
-        state = self.state_dict()
-        mine = {
-            "fingerprint": state["fingerprint"],
-            "seed": state["seed"],
-            "order": state["order"],
-            "batch_size": share.batch_size,
-            "world_size": share.world_size,
-            "rank": share.rank,
-        }
-        check_agreement(mine, group)
+        self._reading.share()
+        if distributed.is_available() and distributed.is_initialized():
+            check_agreement(self._reading.facts(self._progress.place), group)
 
     def stand_in(self, position: int, attempt: int) -> int:
         """The sample id that would stand in at a position of the epoch under way, attempt 0, 1, ….
@@ -353,13 +306,12 @@ class ShardReader(Stage):
         Raises:
             BadSampleError: If there is no further sample, or as many stand-ins were asked for as the reader tries.
         """
-        return self._substitution.stand_in(self._progress.place[0], position, attempt)
+        return self._reading.substitution.stand_in(self._progress.place[0], position, attempt)
 
     def close(self) -> None:
         """End the pass under way and its threads, and free the bytes that were read ahead."""
         self._passes.close()
-        if self._engine is not None:
-            self._engine.drop_ahead()
+        self._reading.drop_ahead()
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy is made of the definition, at this chain's position; ranks that were looked for are not kept."""
@@ -368,7 +320,7 @@ class ShardReader(Stage):
             "shards": self._definition.shards,
             "definition": self._definition.options
             | dict(zip(("rank", "world_size"), given or (None, None), strict=True)),
-            "order": {"lanes": self._order.lanes, "window": self._order.window},
+            "order": {"lanes": self.order.lanes, "window": self.order.window},
             "place": self._progress.to_dict(),
             "of_subclass": {name: value for name, value in self.__dict__.items() if name not in self._made_here},
         }
@@ -376,7 +328,7 @@ class ShardReader(Stage):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state["of_subclass"])
         ShardReader.__init__(self, state["shards"], **state["definition"])
-        if state["order"] != {"lanes": self._order.lanes, "window": self._order.window}:
-            self._read_in(self._definition.order_with(**state["order"]))
+        if state["order"] != {"lanes": self.order.lanes, "window": self.order.window}:
+            self._reading.read_in(self._definition.order_with(**state["order"]))
         self._progress.take(state["place"])
         self._constructed = True

@@ -55,7 +55,7 @@ def test_the_kin_of_a_rejected_position_is_asked_for_once(shards, batch_size):
 def test_what_is_kept_does_not_grow_with_the_epoch(shards):
     reader = sa.ShardReader(shards, batch_size=4, lanes=2)
     list(reader.map_samples(lambda key, components: None if int(key[1:]) % 2 else components))
-    assert len(reader._substitution._stand_ins) <= substitution._BATCHES_KEPT * 4
+    assert len(reader._reading.substitution._stand_ins) <= substitution._BATCHES_KEPT * 4
 
 
 def test_attempts_in_any_sequence_are_the_same_samples(shards):

@@ -108,7 +108,7 @@ def test_every_stage_and_every_order_is_in_the_table(uneven):
     stages = {kind for kind in classes_of(streamaug.stages) if issubclass(kind, Stage)} - {Stage}
     assert stages <= {type(stage) for chain in chains for stage in links(chain)}
     orders = {kind for kind in classes_of(order) if hasattr(kind, "sample_ids")} - {order.Order}
-    assert orders <= {type(chain._reader._order) for chain in chains}
+    assert orders <= {type(chain._reader.order) for chain in chains}
 
 
 #: Chains of stages that others of the table have too, or of which little differs.

@@ -93,7 +93,7 @@ def test_every_mixture_that_32_lanes_can_have_needs_no_number_of_lanes(tiny, sma
     lanes, _ = order_of(sa.ShardSet.mix(parts))
     assert lanes in (96, 48, 24, 12, 6, 2)
     reader = sa.ShardReader(sa.ShardSet.mix(parts), batch_size=1)
-    ids = reader._order.sample_ids(0, np.arange(reader._order.num_positions))
+    ids = reader.order.sample_ids(0, np.arange(reader.order.num_positions))
     slots = (2000 + small) // lanes
     assert np.mean(ids >= 2000) == pytest.approx(share, abs=1 / slots)
 

@@ -123,7 +123,7 @@ MOVES = {
 @pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
 def test_another_place_drops_it_at_once(url, move):
     one, storage = read_twice(url)
-    held = weakref.ref(one._engine._next[0])
+    held = weakref.ref(one._reading.engine._next[0])
     move(one, one.state_dict())
     assert held() is None
     storage.stop()
@@ -168,9 +168,9 @@ def test_a_pass_that_is_left_early_leaves_nothing(url, leave):
                 break
     else:
         stream = taken(chain, STEPS - 1)
-        assert one._engine._next is not None
+        assert one._reading.engine._next is not None
         del stream
-    assert one._engine._next is None
+    assert one._reading.engine._next is None
     assert not going_on(fetchers())
     chain.close()
 
@@ -213,7 +213,7 @@ def test_a_pass_waits_for_the_blocks_of_a_cache_that_it_reads_ahead(
 def test_a_dropped_reader_takes_it_along(url):
     one, _ = read_twice(url)
     one.peek()
-    gone = weakref.ref(one._engine)
+    gone = weakref.ref(one._reading.engine)
     del one
     assert not going_on(fetchers())
     gc.collect()
@@ -236,7 +236,7 @@ def test_memory_stays_within_its_limit(url, limit, monkeypatch):
     with pytest.warns(UserWarning, match="window"):
         got = [rows(one) for _ in range(3)]
     assert got == expected
-    assert one._engine._next is not None
+    assert one._reading.engine._next is not None
     assert max(peaks) <= limit
 
 
@@ -247,14 +247,14 @@ def test_ranks_share_the_batches_of_one(url, world_size):
     ranks = readers(url, world_size, batch_size=96)
     for _ in range(3):
         assert rows([batch for one in ranks for batch in one]) == rows(alone)
-    assert all(one._engine._next is not None for one in ranks)
+    assert all(one._reading.engine._next is not None for one in ranks)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))], ids=["deep", "pickle"])
 def test_a_copy_does_not_carry_it(url, copied):
     one, _ = read_twice(url)
     other = copied(one)
-    assert other._engine is None
+    assert other._reading.engine is None
     assert standing(other) == (2, 0)
     assert not fetchers()
     assert rows(other) == rows(one)
@@ -278,7 +278,7 @@ def test_an_error_ahead_is_raised_in_the_pass_that_asks_for_the_bytes(url):
 
 def test_what_has_arrived_is_what_would_be_taken(url):
     one, storage = read_twice(url)
-    asked, following = len(storage.ranges), one._engine._next[0]
+    asked, following = len(storage.ranges), one._reading.engine._next[0]
     assert following.arrived(STEPS * 64) is None  # an epoch, of which only the beginning is here
     arrived = following.arrived(64)
     assert len(storage.ranges) == asked
@@ -292,7 +292,7 @@ def test_what_could_not_be_fetched_has_not_arrived(url):
     counted(one).last = served
     assert [places(one) for _ in range(2)] == [epoch(0), epoch(1)]
     assert not going_on(fetchers())
-    assert one._engine._next[0].arrived(64) is None
+    assert one._reading.engine._next[0].arrived(64) is None
     assert one._begin_next() is None
 
 

@@ -49,7 +49,7 @@ def test_rows_are_the_samples_of_the_order(uneven):
     one = reader(url)
     got = rows(one)
     assert sorted(got) == list(range(384))
-    expected = one._order.sample_ids(0, np.arange(384))
+    expected = one.order.sample_ids(0, np.arange(384))
     for position, row in got.items():
         assert row.sample_id == expected[position]
         assert (row.key, row.target, row.content) == listed[row.sample_id]
@@ -317,11 +317,11 @@ def test_a_sample_without_a_component_is_bad(uneven, drawn, tmp_path):
 
 def test_stand_ins_are_other_samples_of_the_run(uneven):
     one = reader(uneven[0])
-    members = one._order.run_samples(0, 37)
-    own = one._order.sample_ids(0, np.array([37]))[0]
+    members = one.order.run_samples(0, 37)
+    own = one.order.sample_ids(0, np.array([37]))[0]
     picked = [one.stand_in(37, attempt) for attempt in range(len(members) - 1)]
     assert sorted([*picked, own]) == sorted(members.tolist())
-    wide = one._order.neighbourhood(0, 37)
+    wide = one.order.neighbourhood(0, 37)
     further = [one.stand_in(37, attempt) for attempt in range(len(members) - 1, len(wide) - 1)]
     assert sorted([*picked, *further, own]) == sorted(wide.tolist())
     farther = [one.stand_in(37, attempt) for attempt in range(len(wide) - 1, 388)]
