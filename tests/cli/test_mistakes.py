@@ -82,6 +82,12 @@ MISTAKES = {
             1,
             "--state: {x} must be a file that",
         ),
+        (["own_recipes.py:broken", "--epoch", "0", "--step", "0", "-o", "folder"], 2, "--output: must be a file, got"),
+        (
+            ["own_recipes.py:broken", "--epoch", "0", "--step", "0", "--save-tensors", "folder"],
+            2,
+            "--save-tensors: must be a file, got the folder 'folder'",
+        ),
     ],
     "bench": [
         ([], 2, "SHARDS, --chain: one of them must be given, got neither"),
@@ -98,6 +104,7 @@ MISTAKES = {
         (["{x}", "--warm-up", "-1"], 2, "--warm-up: must not be negative, got -1.0"),
         (["{x}", "--step-ms", "0"], 2, "--step-ms: must be positive, got 0.0"),
         (["{x}", "--model", "resnet50"], 2, "--step-ms: must say how long a training step of resnet50 takes"),
+        (["{x}", "--html", "folder"], 2, "--html: must be a file, got the folder 'folder'. Name a file in it."),
         (["{x}", "--html", "no/x.html"], 2, "--html: must lie in a folder that exists, got 'no/x.html'"),
         (["{x}", "--against", "dali,tf"], 2, "--against: must name peers of dali, webdataset, torchvision, got 'tf'"),
         (["--chain", "train"], 2, "FILE.py:FUNCTION: must name a file and a function in it"),
