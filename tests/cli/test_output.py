@@ -1,6 +1,7 @@
 """A file that a command cannot write is an error that names option, file and cause, and what was printed stays."""
 
 import json
+import warnings
 
 import pytest
 from shards_on_disk import write_shard
@@ -48,3 +49,22 @@ def test_a_full_disk_is_an_error_that_names_the_file(workplace, capsys, argument
 def test_the_measurements_are_printed_though_the_page_cannot_be_written(workplace, capsys):
     assert main([*BENCH, "--json", "--html", "full.html"]) == 1
     assert json.loads(capsys.readouterr().out)["rows"]
+
+
+def test_a_warning_is_a_line_without_code_and_comes_once(workplace, capsys):
+    """Each of three ranks has lanes of its own readers, and would warn of them."""
+    (workplace / "own.py").write_text(PROGRAM.replace("batch_size=4", "batch_size=2, lanes=2"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main([*BATCH, "--world-size", "3", "-o", "page.html"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("streamaug batch: warning: ShardReader.lanes: should be a multiple of the 3 ranks, got 2")
+
+
+def test_a_warning_of_the_users_code_says_where(workplace, capsys):
+    (workplace / "own.py").write_text("import warnings\n\n\nwarnings.warn('old data')\n" + PROGRAM)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main([*BATCH, "-o", "page.html"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"streamaug batch: warning: UserWarning: old data ({workplace / 'own.py'}, line 4)"
