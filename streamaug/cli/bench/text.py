@@ -24,7 +24,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
 
 
 def _used(share: float) -> str:
-    """How much of a limit the chain alone uses; only a model's can be far exceeded."""
+    """How much of a limit the chain uses; a model's and a slow store's may be exceeded."""
     return f"{share:.0%} used" if share < 1.5 else f"the chain gives {share:.1f} times as many"
 
 
