@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from streamaug.cli.messages import in_options, warnings_as_lines
 from streamaug.errors import StreamaugError
 
 __all__ = ["main"]
@@ -71,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         status, text = 130, "interrupted"
     if text:
+        text = in_options(text) if _has_storage_options(given) else text
         print(f"streamaug {given[0]}: {text}", file=sys.stderr)
     try:
         sys.stdout.flush()
@@ -120,7 +122,13 @@ def _run(given: Sequence[str]) -> int:
         arguments = make_parser(given[:1]).parse_args(given)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
-    return int(arguments.run(arguments))
+    with warnings_as_lines(given[0], options=_has_storage_options(given)):
+        return int(arguments.run(arguments))
+
+
+def _has_storage_options(given: Sequence[str]) -> bool:
+    """Whether the command opens shards with the options of the command line, and not in a user's function."""
+    return given[0] not in ("batch", "cache", "completion") and not any(each.startswith("--chain") for each in given)
 
 
 def _nobody_reads() -> bool:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from streamaug.cli.output import writing
 from streamaug.cli.source import add_set, open_set
 from streamaug.cli.usage import epilog
 from streamaug.errors import StreamaugError
@@ -79,7 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
     facts = _facts(shards, samples) | _named(shards, samples)
     print(json.dumps(facts, ensure_ascii=False, indent=1) if arguments.json else "\n".join(_lines(facts)))
     if arguments.sheet is not None:
-        draw_sheet(shards).save(arguments.sheet)
+        sheet = draw_sheet(shards)
+        with writing("--sheet", arguments.sheet):
+            sheet.save(arguments.sheet)
         if not arguments.json:
             print(arguments.sheet)
     return 0

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamaug.cli.output import check_output, writing
 from streamaug.cli.recipe_argument import NAMED, load_recipe
 from streamaug.cli.source import add_set, open_set
 from streamaug.cli.usage import epilog
@@ -66,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     notes = Annotations(component=arguments.boxes, box_format=arguments.box_format) if arguments.boxes else None
     rows = min(arguments.rows, shards.num_samples)
     picture = draw(recipe, shards, notes, rows=rows, times=arguments.times)
-    picture.save(arguments.output)
+    with writing("--output", arguments.output):
+        picture.save(arguments.output)
     if arguments.json:
         facts = {"output": str(arguments.output), "width": picture.width, "height": picture.height}
         print(json.dumps(facts | {"rows": rows, "columns": [title for title, _, _ in columns(recipe)]}))
@@ -81,8 +83,7 @@ def _check_output(path: Path) -> None:
 
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise ValueError(f"--output: must end like a format of images, got {str(path)!r}. Write preview.png.")
-    if not path.parent.is_dir():
-        raise ValueError(f"--output: must lie in a folder that exists, got {str(path)!r}. Make the folder first.")
+    check_output("--output", path)
 
 
 def at_level(operation: Operation, level: float) -> Operation:

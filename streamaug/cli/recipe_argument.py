@@ -38,6 +38,8 @@ def load_recipe(name: str) -> Recipe:
             raise RecipeError(f"RECIPE: the file must be readable text, got {name!r}: {reason}. Check it.") from error
         return Recipe.from_json(text)
     module, _, attribute = name.partition(":")
+    if module.endswith(".py") and attribute:
+        raise RecipeError(f"RECIPE: must be module:attribute, got a file in {name!r}. Write {module[:-3]}:{attribute}.")
     if not module.strip(".") or not attribute:
         raise RecipeError(f"RECIPE: must be one of {', '.join(NAMED)}, a .json file or module:attribute, got {name!r}.")
     return _of_module(name, module, attribute)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYetError
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -17,12 +17,29 @@ T = TypeVar("T")
 
 #: Seconds between two lines where no terminal shows a bar.
 LINE_SECONDS = 30.0
+#: Columns of a bar where the terminal does not say how many it has.
+_USUAL_COLUMNS = 79
 
 
 class Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
-    """A bar without tqdm's monitor thread, which would outlive it."""
+    """A bar without tqdm's monitor thread, which would outlive it, and shown where a terminal has no size, too."""
 
     monitor_interval = 0
+    nrows: int | None
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Draw the bar; tqdm draws none on a terminal of 0 rows, such as those of containers and CI."""
+        if self.nrows is not None and self.nrows < 1:
+            self.nrows = None
+        return bool(super().display(msg, pos))
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """Facts of the bar; on a terminal of 0 columns it is as wide as most terminals are."""
+        facts: dict[str, Any] = super().format_dict
+        if facts["ncols"] is not None and facts["ncols"] < 1:
+            facts["ncols"] = _USUAL_COLUMNS
+        return facts
 
 
 def progress_bar(items: Iterable[T], *, total: int, what: str, unit: str = "shard") -> Iterator[T]:

@@ -167,6 +167,7 @@ def test_the_page_shows_every_row_with_its_facts(program, capsys, tmp_path, monk
     for row in rows:
         assert f"<h2>{row['key']}</h2>" in text
         assert row["shard"] in text
+    assert not re.search(r"(rows|columns) -0–|[^\d]-0\.0", json.dumps(rows) + re.sub('base64,[^"]*', "", text))
     assert main(["batch", program(), "--epoch", "0", "--step", "2", "-o", "few.html", "--rows", "3"]) == 0
     assert "the first 3 of 6 rows" in (tmp_path / "few.html").read_text()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -159,6 +160,8 @@ def test_a_slow_model_is_named_and_the_page_says_all(url, capsys, tmp_path):
     out = capsys.readouterr().out
     assert "The model would not wait, it bounds the run: resnet50 takes 0 images/s (8 in 1e+06 ms)" in out
     assert "Nothing in the loader: the model is slower." in out
+    (limit,) = (line for line in out.splitlines() if line.startswith("limit: the model"))
+    assert re.search(r" 0 images/s, the chain gives [\d,.]+ times as many$", limit)
     for name in ("storage", "headers", "plan of a batch", "decode", "Resize", "MixupOrCutMix", "whole chain"):
         assert f"\n{name}" in out
     text = page.read_text()

@@ -98,6 +98,22 @@ def test_the_lowest_limit_bounds_the_chain(values, bound, largest, limit, said):
     assert roof.reached == pytest.approx(900 / roof.loader_bound.images_per_second)
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"rows": changed("storage", alone=sure(50))},
+            "gives 18.0 times its bound: its runs had batches that were read",
+        ),
+        ({"chain": sure(1300)}, "gives 1.3 times its bound: its runs had a machine less busy"),
+        ({"chain": sure(1050)}, None),
+    ],
+)
+def test_a_chain_above_its_bound_is_explained(values, said):
+    sentences = advice(roofline(dataclasses.replace(MEASURED, **values)), FACTS)
+    assert [said in each for each in sentences if "times its bound" in each] == ([] if said is None else [True])
+
+
 def test_an_operation_that_waits_keeps_the_thread_that_prepares():
     rows = changed("Blur", serial_ms=30.0)
     ahead = roofline(dataclasses.replace(MEASURED, rows=rows, ahead_ms=30.1))

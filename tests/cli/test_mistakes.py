@@ -32,14 +32,14 @@ MISTAKES = {
         (["{x}", "--output", "{x}/deeper"], 1, "{x}"),
         (["{x}", "--output", ""], 2, "--output: must name a folder"),
         (["{x}", "--output", "s3://"], 2, "must name a host or bucket"),
-        (["{x}", "--concurrency", "0"], 2, "StorageOptions.concurrency: must be positive"),
+        (["{x}", "--concurrency", "0"], 2, "--concurrency: must be positive"),
     ],
     "check": [
         ([""], 2, "shards: at least one path or URL is needed"),
         (["${NOT_SET}/x.tar"], 2, "WDS_NOT_SET"),
         (["x-{0..3.tar"], 2, "x-{0..3.tar"),
         (["{x}", "--components", "jpg,jpg"], 2, "components: each must have a name of its own"),
-        (["{x}", "--endpoint", "nonsense"], 2, "StorageOptions.endpoint: must be an http(s) URL"),
+        (["{x}", "--endpoint", "nonsense"], 2, "--endpoint: must be an http(s) URL"),
         (["{x}", "--deadline", "nan"], 2, "must be positive, got nan"),
     ],
     "cache": [
@@ -52,6 +52,11 @@ MISTAKES = {
         ([], 2, "SHELL"),
     ],
     "info": [
+        (
+            ["http://127.0.0.1:9/x.tar", "--deadline", "0.1"],
+            1,
+            "Check that the server runs, and the port of the URL or of --endpoint.",
+        ),
         (["folder", "--split", "train"], 1, "folder: a folder of shards must hold .tar files"),
         (["{x}", "--split", "train"], 2, "split: for what was named it must be left out"),
         (["missing.tar"], 1, "missing.tar: the file must exist"),
@@ -82,6 +87,12 @@ MISTAKES = {
             1,
             "--state: {x} must be a file that",
         ),
+        (["own_recipes.py:broken", "--epoch", "0", "--step", "0", "-o", "folder"], 2, "--output: must be a file, got"),
+        (
+            ["own_recipes.py:broken", "--epoch", "0", "--step", "0", "--save-tensors", "folder"],
+            2,
+            "--save-tensors: must be a file, got the folder 'folder'",
+        ),
     ],
     "bench": [
         ([], 2, "SHARDS, --chain: one of them must be given, got neither"),
@@ -98,6 +109,7 @@ MISTAKES = {
         (["{x}", "--warm-up", "-1"], 2, "--warm-up: must not be negative, got -1.0"),
         (["{x}", "--step-ms", "0"], 2, "--step-ms: must be positive, got 0.0"),
         (["{x}", "--model", "resnet50"], 2, "--step-ms: must say how long a training step of resnet50 takes"),
+        (["{x}", "--html", "folder"], 2, "--html: must be a file, got the folder 'folder'. Name a file in it."),
         (["{x}", "--html", "no/x.html"], 2, "--html: must lie in a folder that exists, got 'no/x.html'"),
         (["{x}", "--against", "dali,tf"], 2, "--against: must name peers of dali, webdataset, torchvision, got 'tf'"),
         (["--chain", "train"], 2, "FILE.py:FUNCTION: must name a file and a function in it"),
@@ -106,6 +118,7 @@ MISTAKES = {
     "preview": [
         (["nothing", "{x}"], 1, "RECIPE: must be one of imagenet_train"),
         (["no_such_module:recipe", "{x}"], 1, "RECIPE: 'no_such_module:recipe' must be importable"),
+        (["own_recipes.py:broken", "{x}"], 1, "got a file in 'own_recipes.py:broken'. Write own_recipes:broken."),
         (["..relative:recipe", "{x}"], 1, "RECIPE: '..relative:recipe' must be importable"),
         (["own_recipes:broken", "{x}"], 1, "ZeroDivisionError: division by zero ({folder}/own_recipes.py, line 2)"),
         (["own_recipes:ends", "{x}"], 1, "got SystemExit: 3"),

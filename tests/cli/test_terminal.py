@@ -48,15 +48,18 @@ def read_to_the_end(descriptor):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "title"), [("check", "Checking"), ("index", "Indexing")])
-def test_a_bar_is_shown_on_a_terminal_and_nowhere_else(folder, command, title):
+@pytest.mark.parametrize(
+    ("command", "title", "size"),
+    [("check", "Checking", (24, 80)), ("index", "Indexing", (24, 80)), ("check", "Checking", (0, 0))],
+)
+def test_a_bar_is_shown_on_a_terminal_and_nowhere_else(folder, command, title, size):
     with http_proxy(folder, shards_only, stall_seconds=0.7) as (_, base):
         arguments = [COMMAND, command, f"{base}/x-{{0..2}}.tar", "--concurrency", "1"]
         if command == "index":
             arguments += ["--output", folder / "out"]
         plain = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
         ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 80))
+        termios.tcsetwinsize(theirs, size)
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=theirs, text=True)
         os.close(theirs)
         watched = read_to_the_end(ours)

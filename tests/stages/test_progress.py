@@ -37,9 +37,9 @@ class Ticking:
 class Terminal:
     """A terminal; `text` is what it was sent."""
 
-    def __init__(self, columns=150):
+    def __init__(self, columns=150, rows=24):
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
         self.file = os.fdopen(slave, "w")
         self._parts = []
         self._reading = threading.Thread(target=self._read)
@@ -65,6 +65,15 @@ class Terminal:
 def changed(batch):
     SLOW("map_batch")
     return batch
+
+
+def test_a_bar_is_drawn_on_a_terminal_that_does_not_say_its_size(url):
+    terminal = Terminal(columns=0, rows=0)
+    for _ in sa.progress(plain(url), file=terminal.file):
+        pass
+    last = terminal.text().rstrip().split("\r")[-1]
+    assert last.startswith("epoch 0: 100%")
+    assert len(last) <= 79
 
 
 def test_a_bar_on_a_terminal_names_what_is_late(url):

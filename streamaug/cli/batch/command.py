@@ -5,6 +5,7 @@ rank, computes the step's positions, and reads that batch; so step 60,000 costs 
 """
 
 import argparse
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from streamaug.cli.batch.checkpoint import read_state
 from streamaug.cli.batch.page import page
 from streamaug.cli.batch.replay import RankBatch, Wanted, replay, tensors_of
+from streamaug.cli.output import check_output, writing
 from streamaug.cli.usage import epilog
 from streamaug.cli.user_code import call_for_chain, load_function
 
@@ -53,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = Wanted(state, arguments.epoch, arguments.step, arguments.world_size)
     batches = list(replay(lambda: call_for_chain(make, arguments.function), wanted))
     if arguments.save_tensors is not None:
-        torch.save([_saved(batch) for batch in batches], arguments.save_tensors)
+        with writing("--save-tensors", arguments.save_tensors), arguments.save_tensors.open("wb") as file:
+            file.write(_tensors(batches))
     output = arguments.output
     if output is None and not arguments.json and arguments.save_tensors is None:
         output = Path("batch.html")
@@ -62,7 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
         title = f"Epoch {origin.epoch}, step {origin.step}"
         count = sum(len(batch.rows) for batch in batches)
         facts = f"{count} images of {len(batches)} ranks, seed {origin.seed}. {arguments.function}."
-        output.write_text(page(title, facts, batches, arguments.rows), encoding="utf-8")
+        text = page(title, facts, batches, arguments.rows)
+        with writing("--output", output):
+            output.write_text(text, encoding="utf-8")
     if arguments.json:
         print(json.dumps(_facts(batches), ensure_ascii=False, indent=1))
     else:
@@ -82,14 +87,21 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.step is None and arguments.epoch is not None:
         raise ValueError("--step: must be given with --epoch, got none. Write --step 0.")
     for name, path in (("--output", arguments.output), ("--save-tensors", arguments.save_tensors)):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise ValueError(f"{name}: must lie in a folder that exists, got {str(path)!r}. Make the folder first.")
+        if path is not None:
+            check_output(name, path)
 
 
 def _facts(batches: list[RankBatch]) -> dict[str, Any]:
     origin = batches[0].batch.origin
     rows = [row for batch in batches for row in batch.rows]
     return {"epoch": origin.epoch, "step": origin.step, "seed": origin.seed, "world_size": len(batches), "rows": rows}
+
+
+def _tensors(batches: list[RankBatch]) -> memoryview:
+    """The bytes of the tensors' file; made in memory, since torch's own writer names neither the file nor the cause."""
+    file = io.BytesIO()
+    torch.save([_saved(batch) for batch in batches], file)
+    return file.getbuffer()
 
 
 def _saved(batch: RankBatch) -> dict[str, Any]:

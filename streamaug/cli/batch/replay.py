@@ -177,7 +177,7 @@ def _rows(
             facts["copy"] = int(origin.copies[row])
         if taken is not None:
             known = not facts["is_substitute"] and bool(np.isfinite(taken[:, row]).all())
-            facts["windows"] = taken[:, row].round(2).tolist() if known else None
+            facts["windows"] = (taken[:, row].round(2) + 0.0).tolist() if known else None  # no -0.0
         if mix is not None:
             partner = int(mix.partner[row])
             facts["mix"] = {

@@ -11,6 +11,8 @@ from streamaug.cli.bench.roofline import AHEAD, CORES, GPU, MODEL, PYTHON, STORA
 
 #: A chain that reaches a smaller share of its bound than this has another cause too.
 NEAR = 0.8
+#: Above this share of its bound a chain was measured in other conditions than its parts.
+_ABOVE = 1.2
 #: Images whose shorter side is this many times the recipe's size should be reduced once.
 _LARGE = 2.0
 #: The advised `make-shards --max-side`, as a multiple of the recipe's size: 512 pixels for 224.
@@ -147,6 +149,16 @@ def _besides(roof: Roofline, facts: Facts) -> Iterator[str]:
         yield (
             f"More memory: the shards' {facts.num_bytes / 1e9:,.0f} GB do not fit the {memory / 1e9:,.0f} GB that the "
             "page cache can have, so every epoch reads the disk."
+        )
+    if roof.reached > _ABOVE:
+        why = (
+            "batches that were read ahead"
+            if roof.loader_bound.name == STORAGE
+            else "a machine less busy than its parts'"
+        )
+        yield (
+            f"The chain gives {roof.reached:.1f} times its bound: its runs had {why}. --seconds and --warm-up make the "
+            "measurement longer."
         )
     if roof.reached < NEAR:
         cause = "No single limit explains it. --seconds and --warm-up make the measurement longer."

@@ -21,6 +21,7 @@ from streamaug.cli.bench.peers import NAMES, Peers
 from streamaug.cli.bench.report import record
 from streamaug.cli.bench.subject import Subject, Wanted
 from streamaug.cli.bench.text import lines
+from streamaug.cli.output import check_output, writing
 from streamaug.cli.recipe_argument import NAMED, load_recipe
 from streamaug.cli.source import add_split, add_storage, open_set
 from streamaug.cli.usage import epilog
@@ -120,10 +121,8 @@ def _check(arguments: argparse.Namespace) -> None:
             f"--step-ms: must say how long a training step of {arguments.model} takes, got none. Time some steps on "
             "one batch that stays on the device, and write --step-ms 180."
         )
-    if arguments.html is not None and not arguments.html.absolute().parent.is_dir():
-        raise ValueError(
-            f"--html: must lie in a folder that exists, got {str(arguments.html)!r}. Make the folder first."
-        )
+    if arguments.html is not None:
+        check_output("--html", arguments.html)
 
 
 def _chain(arguments: argparse.Namespace) -> Stage:
@@ -173,9 +172,11 @@ def _settings(arguments: argparse.Namespace, subject: Subject) -> dict[str, Any]
 
 
 def _write(arguments: argparse.Namespace, report: Mapping[str, Any]) -> None:
-    if arguments.html is not None:
-        arguments.html.write_text(page(report), encoding="utf-8")
     shown: Sequence[str] = [json.dumps(report, ensure_ascii=False, indent=1)] if arguments.json else lines(report)
     print("\n".join(shown))
-    if arguments.html is not None and not arguments.json:
+    if arguments.html is None:
+        return
+    with writing("--html", arguments.html):  # behind the text: the measurements took long
+        arguments.html.write_text(page(report), encoding="utf-8")
+    if not arguments.json:
         print(arguments.html)

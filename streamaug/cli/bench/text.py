@@ -13,7 +13,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     """The lines to print."""
     rows = [HEAD, *cells(report)]
     limits = [
-        (f"limit: {limit['what']}", f"{limit['images_per_second']:,.0f} images/s, {limit['utilisation']:.0%} used")
+        (f"limit: {limit['what']}", f"{limit['images_per_second']:,.0f} images/s, {_used(limit['utilisation'])}")
         for limit in report["limits"]
     ]
     width = max(len(name) for name, _ in limits)
@@ -21,6 +21,11 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     out += report["verdict"]
     out += [f"- {change}" for change in report["changes"]]
     return [*out, report["company"]["sentence"]]
+
+
+def _used(share: float) -> str:
+    """How much of a limit the chain uses; a model's and a slow store's may be exceeded."""
+    return f"{share:.0%} used" if share < 1.5 else f"the chain gives {share:.1f} times as many"
 
 
 def cells(report: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -198,7 +198,7 @@ class RemoteObjects:
         Raises:
             StorageError: If it cannot be written.
         """
-        self._retried(location, lambda: self._stores.put(location, data))
+        self._retried(location, lambda: self._stores.put(location, data), must_be="writable")
 
     def list_folder(self, location: Location, folder: str) -> tuple[list[str], list[str]]:
         """The objects and the folders in a folder of the store that holds an object; see `RemoteStores.list_folder`.
@@ -267,7 +267,13 @@ class RemoteObjects:
             self._said[location.server] = now
             _log.warning("%s: still trying after %.0f s: %s. %s", location.shown, seconds, failure, failure.fix)
 
-    def _retried(self, location: Location, attempt: Callable[[], T], done: Callable[[], int] = lambda: 0) -> T:
+    def _retried(
+        self,
+        location: Location,
+        attempt: Callable[[], T],
+        done: Callable[[], int] = lambda: 0,
+        must_be: str = "readable",
+    ) -> T:
         result = retried(
             location,
             attempt,
@@ -275,6 +281,7 @@ class RemoteObjects:
             has_answered=location.server in self._answered,
             done=done,
             say=partial(self._say, location),
+            must_be=must_be,
         )
         self._answered.add(location.server)
         return result

@@ -28,17 +28,19 @@ def retried(
     has_answered: bool,
     done: Callable[[], int],
     say: Callable[[RemoteError, float], None],
+    must_be: str = "readable",
 ) -> T:
     """Repeat an attempt until it succeeds, cannot, or the deadline has passed.
 
     Args:
-        location: The object to read.
-        attempt: Reads it, or raises a `RemoteError`.
+        location: The object to read or write.
+        attempt: Does it, or raises a `RemoteError`.
         deadline: Seconds without progress, after which there is one last attempt.
         has_answered: Whether the store has answered this process before, which shows that its address and keys are
             right.
         done: Returns the number of bytes that have come; more than at the failure before is progress.
         say: Called once with the failure and the seconds spent, if it takes long.
+        must_be: What the object must be for the attempt: "readable" or "writable".
 
     Raises:
         StorageError: If no attempt succeeded; names the URL, the last failure, and a fix.
@@ -76,6 +78,6 @@ def retried(
     if isinstance(failure, MissingError):
         raise StorageError(f"{location.shown}: the object must exist, got none. {failure.fix}") from failure
     raise StorageError(
-        f"{location.shown}: must be readable, got after {tries} tries in "
+        f"{location.shown}: must be {must_be}, got after {tries} {'try' if tries == 1 else 'tries'} in "
         f"{now - started:.1f} s: {failure}. {failure.fix}"
     ) from failure

@@ -75,7 +75,7 @@ def test_a_line_break_at_the_end_is_left_out(environment, variable):
 @pytest.mark.parametrize("url", ["s3://my bucket/x.tar", "s3://b\n/x.tar", "gs://my bucket/x.tar", "az://b%/x.tar"])
 def test_a_bucket_that_cannot_be_is_refused_at_once(environment, url):
     environment(BASE | {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "eA=="})
-    with pytest.raises(StorageError, match=r"after 1 tries.*bucket's name"):
+    with pytest.raises(StorageError, match=r"after 1 try.*bucket's name"):
         Storage(StorageOptions()).read(url, 0, 10)
 
 
@@ -90,7 +90,7 @@ def test_a_bucket_that_cannot_be_is_refused_at_once(environment, url):
 )
 def test_a_variable_of_azure_that_cannot_be_used_is_an_error_of_one_try(environment, change, words):
     environment({"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "eA=="} | change)
-    with pytest.raises(StorageError, match=rf"az://box/x\.tar.*after 1 tries.*{words}") as caught:
+    with pytest.raises(StorageError, match=rf"az://box/x\.tar.*after 1 try.*{words}") as caught:
         Storage(StorageOptions()).read("az://box/x.tar", 0, 10)
     assert "planted" not in str(caught.value)
 
@@ -106,7 +106,7 @@ def test_an_emulator_of_google_that_is_no_address_is_named(environment):
     ["http://h:99999/x.tar", "http://my host/x.tar", "http://[::1/x.tar", "http://h:port/x.tar", "http://%zz/x.tar"],
 )
 def test_an_address_that_cannot_be_is_an_error_of_one_try(url):
-    with pytest.raises(StorageError, match=r"after 1 tries"):
+    with pytest.raises(StorageError, match=r"after 1 try"):
         Storage(StorageOptions()).read(url, 0, 10)
 
 
@@ -114,7 +114,7 @@ def test_an_address_that_cannot_be_is_an_error_of_one_try(url):
 @pytest.mark.parametrize("base", ["s3://b/", "http://127.0.0.1:9/"])
 def test_a_key_that_no_store_has_is_an_error_of_one_try(environment, base, key):
     environment(BASE)
-    with pytest.raises(StorageError, match=r"after 1 tries.*a key"):
+    with pytest.raises(StorageError, match=r"after 1 try.*a key"):
         Storage(StorageOptions()).read(base + key, 0, 10)
 
 
@@ -138,7 +138,7 @@ def test_a_panic_that_nobody_foresaw_is_an_error_and_an_interrupt_stays_one():
 
 
 def test_a_host_without_an_address_is_named_at_once():
-    with pytest.raises(StorageError, match=r"x\.tar.*after 1 tries.*DNS.*no-such-host\.invalid.*Check the URL"):
+    with pytest.raises(StorageError, match=r"x\.tar.*after 1 try.*DNS.*no-such-host\.invalid.*Check the URL"):
         Storage(StorageOptions()).read("http://no-such-host.invalid/x.tar", 0, 10)
 
 
@@ -159,6 +159,14 @@ def test_a_port_where_nobody_listens_is_given_up_soon_unless_it_has_answered(mon
         storage.read(f"{base}/a.tar", 0, 10)
     with pytest.raises(StorageError, match=r"tries in [2-9]\.\d s: the connection was refused"):
         storage.read(f"{base}/a.tar", 0, 10)
+
+
+def test_an_object_that_cannot_be_written_is_said_to_be_that():
+    with (
+        answering(501) as (_, base),
+        pytest.raises(StorageError, match=r"x\.idx: must be writable, got after 1 try in "),
+    ):
+        Storage(StorageOptions()).write(f"{base}/x.idx", b"x")
 
 
 @pytest.mark.slow

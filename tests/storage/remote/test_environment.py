@@ -141,7 +141,7 @@ def test_fetched_keys_without_boto3_are_an_error_that_says_so(monkeypatch, profi
 def test_profiles_that_cannot_be_used_are_an_error_of_one_try(monkeypatch, profiles, config, profile, words):
     profiles(config)
     monkeypatch.setenv("AWS_PROFILE", profile)
-    with pytest.raises(StorageError, match=rf"after 1 tries.*{words}") as caught:
+    with pytest.raises(StorageError, match=rf"after 1 try.*{words}") as caught:
         Storage(StorageOptions()).read("s3://bucket/a.tar", 0, 10)
     assert "planted" not in str(caught.value)
 
@@ -259,7 +259,7 @@ def test_the_login_of_azures_command_line_is_used(folder, tmp_path, no_azure):
 def test_a_machine_that_must_not_ask_for_a_role_is_told_so_at_once(monkeypatch, profiles):
     profiles("[default]\nregion = us-east-1\n")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(StorageError, match=r"1 tries.*AWS_EC2_METADATA_DISABLED"):
+    with pytest.raises(StorageError, match=r"1 try.*AWS_EC2_METADATA_DISABLED"):
         Storage(StorageOptions()).read("s3://bucket/a.tar", 0, 10)
 
 
@@ -287,6 +287,6 @@ def test_a_machine_without_credentials_asks_once_and_is_told_so(monkeypatch, pro
     profiles("[default]\nregion = us-east-1\n")
     with answering(status) as (seen, base):
         monkeypatch.setenv("AWS_METADATA_ENDPOINT", base)
-        with pytest.raises(StorageError, match=r"after 1 tries.*no credentials in the environment.*anonymous"):
+        with pytest.raises(StorageError, match=r"after 1 try.*no credentials in the environment.*anonymous"):
             Storage(StorageOptions()).read("s3://bucket/a.tar", 0, 10)
         assert seen["requests"] == 1
