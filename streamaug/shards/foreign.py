@@ -34,6 +34,7 @@ _MAGIC = (
     (b"version https://git-lfs", "a git-lfs pointer", _POINTER.format("git lfs pull")),
     (b"version https://hawser", "a git-lfs pointer", _POINTER.format("git lfs pull")),
     (b"/annex/objects/", "a git-annex pointer", _POINTER.format("git annex get")),
+    (b"\0\5\x16\7", "an AppleDouble file of macOS", "leave out the files whose names begin with ._"),
     (b"v1.2 ", "an index file of a shard", "name the tar that it belongs to"),
 )
 _CODE = re.compile(rb"<Code>\s*(\w+)\s*</Code>")
@@ -71,7 +72,10 @@ def foreign(head: bytes) -> Foreign | None:
         return Foreign("HTML or XML, a web page for instance", _PAGE, is_page=True)
     if text.startswith((b"{", b"[")) and _PRINTABLE.fullmatch(text):
         return Foreign(f"JSON, {_excerpt(text)}", _PAGE, is_page=True)
-    if b" " in text and _PRINTABLE.fullmatch(text):  # a tar has zeros behind its first name, which may be cut
+    # A tar has zeros behind its first name, which may be cut; no name has a line break.
+    if (b" " in text or b"\n" in text) and _PRINTABLE.fullmatch(text):
+        if text.split(b"\n")[0].rstrip().endswith(b".tar"):
+            return Foreign(f"a list of names, {_excerpt(text)}", "give ShardSet.open its lines as a list")
         return Foreign(f"a text, {_excerpt(text)}", "check the path or URL: it may be a pointer or a message")
     return None
 

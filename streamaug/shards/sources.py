@@ -110,13 +110,24 @@ def _named(storage: Storage, manifests: bool, name: str) -> _Group:
         return _of_remote_pattern(storage, location)
     path = location.path
     if glob.has_magic(path) and not os.path.lexists(path):
-        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - of strings, with odd bytes in them
-        if not matches:
-            raise StorageError(f"{location.shown}: a pattern must match a file, got no match. Check the path.")
-        return _Group([Listed(match) for match in matches], location.shown)
+        return _Group([Listed(match) for match in _matches(location)], location.shown)
     if Path(path).is_dir():
         return _of_folder(storage, location, manifests)
     return _Group([Listed(name)], None)
+
+
+def _matches(pattern: Location) -> list[str]:
+    """The files that match a local pattern, sorted; folders are no shards here, as in a store."""
+    matches = sorted(glob.glob(pattern.path, recursive=True))  # noqa: PTH207 - of strings, with odd bytes in them
+    files = [match for match in matches if not os.path.isdir(match)]  # noqa: PTH112 - of strings
+    if files:
+        return files
+    if matches:
+        raise StorageError(
+            f"{pattern.shown}: a pattern must match a file, got folders alone, such as {matches[0]!r}. "
+            "Write the pattern of the shards in them, as in …/*.tar."
+        )
+    raise StorageError(f"{pattern.shown}: a pattern must match a file, got no match. Check the path.")
 
 
 def _of_manifest(storage: Storage, file: Location) -> _Group:
@@ -124,9 +135,14 @@ def _of_manifest(storage: Storage, file: Location) -> _Group:
     entries = None if data is None else manifest.parse(data, file)
     if entries is None:
         raise ShardError(f"{file.shown}: must be a manifest of shards, got none. Write one with `streamaug index`.")
+    return _listed_in(file, entries, file.shown)
+
+
+def _listed_in(file: Location, entries: Sequence[manifest.Entry], by: str) -> _Group:
+    """The shards of a manifest, which must list some."""
     if not entries:
         raise ShardError(f"{file.shown}: a manifest must list shards, got none. Write it with `streamaug index`.")
-    return _Group([Listed(entry.url, entry, file) for entry in entries], file.shown)
+    return _Group([Listed(entry.url, entry, file) for entry in entries], by)
 
 
 def _of_folder(storage: Storage, folder: Location, manifests: bool) -> _Group:
@@ -134,8 +150,11 @@ def _of_folder(storage: Storage, folder: Location, manifests: bool) -> _Group:
     inside = Location.parse(f"{folder.url.rstrip('/')}/")
     found = manifest.find(storage.read_all, inside) if manifests else None
     if found is not None:
-        return _Group([Listed(entry.url, entry, found[0]) for entry in found[1]], folder.shown)
-    names = sorted(name for name in os.listdir(folder.path) if name.endswith(".tar"))  # noqa: PTH208 - of strings
+        return _listed_in(*found, folder.shown)
+    with os.scandir(folder.path) as inner:  # hidden files are no shards, as for a pattern: macOS writes `._x.tar`
+        names = sorted(
+            file.name for file in inner if file.name.endswith(".tar") and file.name[0] != "." and not file.is_dir()
+        )
     if not names:
         raise StorageError(f"{folder.shown}: a folder of shards must hold .tar files, got none. Check the path.")
     return _Group([Listed(inside.beside(name).url) for name in names], folder.shown)
@@ -150,7 +169,7 @@ def _of_remote_folder(storage: Storage, folder: Location) -> _Group:
             f"{folder.shown}: a remote folder must hold a manifest, got none. Write one with `streamaug index`, or "
             "name the shards."
         )
-    return _Group([Listed(entry.url, entry, found[0]) for entry in found[1]], folder.shown)
+    return _listed_in(*found, folder.shown)
 
 
 def _of_remote_pattern(storage: Storage, pattern: Location) -> _Group:

@@ -5,6 +5,7 @@ obstore's `get_range` 3.02 and 3.06 ms, `pread` 3.03 and 3.25 ms, `preadv` into 
 """
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,12 +19,18 @@ def identity(path: str) -> Identity:
     """Size and time of a file.
 
     Raises:
-        StorageError: If there is no such file.
+        StorageError: If there is no such file, or it is a pipe or a device: reading it would wait for a writer, or never
+            end.
     """
     try:
         status = Path(path).stat()
     except OSError as error:
         raise unreadable(path, error) from error
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # opening a folder is the error of a folder
+        kind = "pipe" if stat.S_ISFIFO(status.st_mode) else "socket" if stat.S_ISSOCK(status.st_mode) else "device"
+        raise StorageError(
+            f"{path}: the file must be a regular file, got a {kind}. Write its bytes to a file, or name the file's URL."
+        )
     return Identity(status.st_size, "", status.st_mtime_ns)
 
 

@@ -193,6 +193,37 @@ def test_a_manifest_without_shards_is_refused(tmp_path):
         sa.ShardSet.open(tmp_path / "index.json")
 
 
+def test_a_folder_whose_manifest_lists_no_shard_is_refused(folder):
+    (folder / "index.json").write_text('{"shardlist": []}')
+    with pytest.raises(sa.ShardError, match=r"index\.json: a manifest must list shards, got none"):
+        sa.ShardSet.open(folder)
+    with http_proxy(folder) as (_, base), pytest.raises(sa.ShardError, match=r"index\.json: a manifest must list shards"):
+        sa.ShardSet.open(f"{base}/")
+    assert names(sa.ShardSet.open(folder / "train-{0..2}.tar")) == TRAIN
+
+
+def test_hidden_files_and_folders_are_no_shards_of_a_folder_or_pattern(folder):
+    (folder / "._train-0.tar").write_bytes(b"\0\5\x16\7\0\2\0\0" + bytes(100))  # macOS writes it on foreign disks
+    (folder / "train-9.tar").mkdir()
+    assert names(sa.ShardSet.open(folder, split="train")) == TRAIN
+    assert names(sa.ShardSet.open(folder / "train-*.tar")) == TRAIN
+    with pytest.raises(sa.StorageError, match=r"train-9\*\.tar: a pattern must match a file, got folders alone"):
+        sa.ShardSet.open(folder / "train-9*.tar")
+    with pytest.raises(sa.ShardError, match=r"\._train-0\.tar at offset 0: .* got an AppleDouble file of macOS"):
+        sa.ShardSet.open(folder / "._train-0.tar")
+
+
+@pytest.mark.parametrize("command", [["index"], ["check"], ["info"]])
+def test_a_pipe_is_refused_and_does_not_block(tmp_path, command, capsys):
+    os.mkfifo(tmp_path / "x-0.tar")
+    with pytest.raises(sa.StorageError, match=r"x-0\.tar: the file must be a regular file, got a pipe"):
+        sa.ShardSet.open(tmp_path / "x-0.tar")
+    with pytest.raises(sa.StorageError, match=r"/dev/zero: the file must be a regular file, got a device"):
+        sa.ShardSet.open("/dev/zero")
+    assert main([*command, str(tmp_path / "x-0.tar")]) == 1
+    assert "got a pipe" in "".join(capsys.readouterr())
+
+
 def test_manifests_and_tars_may_be_named_together(folder):
     assert main(["index", str(folder / "train-{0..2}.tar")]) == 0
     assert names(sa.ShardSet.open([folder / "index.json", folder / "val-0.tar"])) == [*TRAIN, "val-0.tar"]
