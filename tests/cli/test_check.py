@@ -193,7 +193,7 @@ def test_findings_in_words(folder, capsys):
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith(f"image: {folder / 'x-1.tar'} at offset 512, sample 'a': ")
     assert out[1].startswith(f"label: {folder / 'x-1.tar'} at offset 1536, sample 'a': ")
-    assert out[2] == "1 shards, 1 samples, 10240 bytes: 2 findings"
+    assert out[2] == "1 shard, 1 sample, 10240 bytes: 2 findings"
 
 
 def test_other_components(folder, capsys):
