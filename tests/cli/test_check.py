@@ -352,3 +352,10 @@ def test_keys_are_read_again_from_the_index_not_from_the_shard(folder, capsys):
     with http_proxy(folder) as (proxy, base):
         assert len(findings_of(capsys, base + "/x-{0..2}.tar")) == 4
         assert proxy.bytes < 1.3 * sum(path.stat().st_size for path in folder.glob("*.tar"))
+
+
+def test_a_shard_that_cannot_be_read_is_named_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "missing.tar"]) == 1
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "storage: missing.tar: the file must exist, got none. Check the path."

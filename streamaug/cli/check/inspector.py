@@ -53,6 +53,8 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
+        if self.key is None and self.message.startswith(f"{self.shard}: "):
+            return f"{self.kind}: {self.message}"  # an error that names the shard itself
         where = self.shard if self.key is None else f"{self.shard} at offset {self.offset}, sample {self.key!r}"
         return f"{self.kind}: {where}: {self.message}"
 
