@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from streamaug.cli.messages import quantity
 from streamaug.cli.source import add_ray, add_source, list_source, on_each, storage_options
 from streamaug.cli.usage import epilog
 from streamaug.errors import StorageError
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         counts = {"shards": len(total), "samples": samples, "bytes": size, "passed_over": dict(passed_over.counts)}
         print(json.dumps(counts | {"manifests": [output.of(manifest).shown for manifest in entries]}, indent=1))
         return 0
-    print(f"{len(total)} shards, {samples} samples, {size} bytes")
+    print(f"{quantity(len(total), 'shard')}, {quantity(samples, 'sample')}, {size} bytes")
     described = passed_over.described(usual=False)
     if described:
         print(f"passed over, since they are part of no sample: {described}")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from streamaug.cli.messages import quantity
 from streamaug.cli.output import writing
 from streamaug.cli.source import add_set, open_set
 from streamaug.cli.usage import epilog
@@ -180,10 +181,10 @@ def histogram(values: Sequence[int]) -> dict[str, Any]:
 def _lines(facts: dict[str, Any]) -> list[str]:
     """The lines to print."""
     lines = [
-        f"{facts['shards']:,} shards, {facts['samples']:,} samples, {facts['bytes'] / 1e9:.3g} GB; "
+        f"{quantity(facts['shards'], 'shard')}, {quantity(facts['samples'], 'sample')}, {facts['bytes'] / 1e9:.3g} GB; "
         f"components {', '.join(facts['components'])}",
         *_drawn("samples of a shard", facts["samples_of_a_shard"]),
-        f"of {facts['looked_at']:,} samples, evenly spread:",
+        f"of {quantity(facts['looked_at'], 'sample')}, evenly spread:",
         "formats: " + ", ".join(f"{name} {count:,}" for name, count in facts["formats"].items()),
         f"classes: {facts['classes']:,}"
         + (f" of {facts['class_table']['classes']:,} in {CLASSES}" if facts["class_table"] else "")

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 
+from streamaug.cli.messages import quantity
 from streamaug.cli.source import add_ray, add_storage, storage_options
 from streamaug.cli.usage import epilog
 from streamaug.making import MakeOptions, Report, make_shards
@@ -99,17 +100,18 @@ def _print(report: Report, *, as_json: bool, skip_bad: bool) -> None:
     if report.bad and not skip_bad:
         sys.stdout.flush()
         print(
-            f"streamaug make-shards: {len(report.bad)} samples cannot be used, so no manifest was written. "
+            f"streamaug make-shards: {quantity(len(report.bad), 'sample')} cannot be used, so no manifest was written. "
             "Repair them, or run the same command with --skip-bad: finished shards are kept.",
             file=sys.stderr,
         )
         return
     classes = "" if report.num_classes is None else f", {report.num_classes} classes"
     print(
-        f"{report.shards}: {report.num_shards} shards, {report.num_samples} samples, {report.num_bytes} bytes{classes}"
+        f"{report.shards}: {quantity(report.num_shards, 'shard')}, {quantity(report.num_samples, 'sample')}, "
+        f"{report.num_bytes} bytes{classes}"
     )
     if report.bad:
-        print(f"{len(report.bad)} samples were left out")
+        print(f"{quantity(len(report.bad), 'sample')} {'was' if len(report.bad) == 1 else 'were'} left out")
     if report.waiting_for:
         parts = ", ".join(map(str, report.waiting_for))
         print(f"the manifest will be written by the last part; still missing, counted from 0: {parts}")

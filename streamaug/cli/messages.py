@@ -1,4 +1,4 @@
-"""Messages of the package as lines of a command: warnings without Python's frame, options by the names typed.
+"""Messages as lines of a command: warnings without Python's frame, options by the names typed, counts in words.
 
 In: a warning, or an error's text. Out: one line for stderr, in the terms of the command line.
 """
@@ -20,6 +20,11 @@ _ANONYMOUS = "StorageOptions(anonymous=True)"
 def in_options(text: str) -> str:
     """A message with the storage options as the command line spells them: --cache-dir for StorageOptions.cache_dir."""
     return _FIELD.sub(lambda match: f"--{match[1].replace('_', '-')}", text).replace(_ANONYMOUS, "--anonymous")
+
+
+def quantity(number: int, noun: str) -> str:
+    """A number with its noun: "1 shard", "1,281 shards"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 @contextmanager

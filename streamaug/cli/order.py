@@ -124,7 +124,8 @@ def _rows(shards: ShardSet, order: Order, shares: list[Share], epoch: int, step:
 
 def _print(facts: dict[str, Any]) -> None:
     """The rows as a table, and the quality in words."""
-    print(f"epoch {facts['epoch']}, step {facts['step']} of {facts['steps']}; {facts['order']}")
+    order = ", ".join(f"{name}={value}" for name, value in facts["order"].items())
+    print(f"epoch {facts['epoch']}, step {facts['step']} of {facts['steps']}; {order}")
     print(f"{'rank':>4} {'row':>4} {'position':>9} {'sample':>9}  key, shard")
     for row in facts["rows"]:
         remarks = f"  (copy {row['copy']})" if "copy" in row else ""

@@ -71,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         picture.save(arguments.output)
     if arguments.json:
         facts = {"output": str(arguments.output), "width": picture.width, "height": picture.height}
-        print(json.dumps(facts | {"rows": rows, "columns": [title for title, _, _ in columns(recipe)]}))
+        titles = [title for title, *_ in _shown(recipe, arguments.times)]
+        print(json.dumps(facts | {"rows": rows, "columns": titles}))
     else:
         print(f"{arguments.output}: {picture.width} x {picture.height} pixels")
     return 0
@@ -146,17 +147,21 @@ def _sets_size(operation: Operation) -> bool:
         return False
 
 
+def _shown(recipe: Recipe, times: int) -> list[tuple[str, str, Recipe, int, int]]:
+    """(title, line below it, recipe, epoch, view) of every column."""
+    whole = dataclasses.replace(recipe, output=_output([each for branch in recipe.branches for each in branch]))
+    shown = [(*column, 0, 0) for column in columns(recipe)]
+    if recipe.views:
+        return shown + [("whole recipe", f"view {view + 1}", whole, 0, view) for view in range(len(recipe.views))]
+    return shown + [("whole recipe", f"draw {epoch + 1}", whole, epoch, 0) for epoch in range(times)]
+
+
 def draw(recipe: Recipe, shards: ShardSet, notes: Annotations | None, *, rows: int, times: int) -> "Image.Image":
     """The whole picture."""
     from PIL import Image, ImageDraw, ImageFont
 
-    whole = dataclasses.replace(recipe, output=_output([each for branch in recipe.branches for each in branch]))
     reader = ShardReader(shards, batch_size=rows, shuffle=False, tail="pad")
-    shown = [(*column, 0, 0) for column in columns(recipe)]
-    if recipe.views:
-        shown += [("whole recipe", f"view {view + 1}", whole, 0, view) for view in range(len(recipe.views))]
-    else:
-        shown += [("whole recipe", f"draw {epoch + 1}", whole, epoch, 0) for epoch in range(times)]
+    shown = _shown(recipe, times)
     page = Image.new("RGB", (GAP + len(shown) * (TILE + GAP), HEAD + rows * (TILE + GAP)), (255, 255, 255))
     pen = ImageDraw.Draw(page)
     for number, (title, line, shown_recipe, epoch, view) in enumerate(shown):

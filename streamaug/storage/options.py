@@ -70,7 +70,8 @@ class StorageOptions:
             ("cache_dir", str | PathLike, "a folder"),
         ):
             value = getattr(self, name)
-            if value is not None and not isinstance(value, kinds):
+            is_empty = name == "cache_dir" and value == ""  # a variable that is not set; it would be the current folder
+            if value is not None and (not isinstance(value, kinds) or is_empty):
                 raise ValueError(f"StorageOptions.{name}: must be {what}, got {value!r}. Leave it out for the default.")
         for name in ("memory_limit", "cache_limit", "cache_min_free"):
             object.__setattr__(self, name, _bytes(name, getattr(self, name)))

@@ -199,7 +199,7 @@ def test_findings_in_words(folder, capsys):
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith(f"image: {folder / 'x-1.tar'} at offset 512, sample 'a': ")
     assert out[1].startswith(f"label: {folder / 'x-1.tar'} at offset 1536, sample 'a': ")
-    assert out[2] == "1 shards, 1 samples, 10240 bytes: 2 findings"
+    assert out[2] == "1 shard, 1 sample, 10240 bytes: 2 findings"
 
 
 def test_the_line_of_a_finding_names_the_shard_once(folder, capsys):
@@ -373,3 +373,10 @@ def test_keys_are_read_again_from_the_index_not_from_the_shard(folder, capsys):
     with http_proxy(folder) as (proxy, base):
         assert len(findings_of(capsys, base + "/x-{0..2}.tar")) == 4
         assert proxy.bytes < 1.3 * sum(path.stat().st_size for path in folder.glob("*.tar"))
+
+
+def test_a_shard_that_cannot_be_read_is_named_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "missing.tar"]) == 1
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "storage: missing.tar: the file must exist, got none. Check the path."

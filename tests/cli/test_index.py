@@ -92,7 +92,7 @@ def test_the_installed_command_runs(folder):
     command = Path(sys.executable).with_name("streamaug")
     done = subprocess.run([command, "index", folder / "x-000.tar"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("1 shards, 4 samples")
+    assert done.stdout.startswith("1 shard, 4 samples")
 
 
 def test_what_a_manifest_says_of_other_shards_stays_as_it_is(folder):
@@ -164,7 +164,7 @@ def test_shards_that_would_share_an_index_file_are_refused_before_anything_is_wr
 
 def test_a_shard_that_is_named_twice_counts_once(folder, capsys):
     assert main(["index", *[str(folder / "x-000.tar")] * 2]) == 0
-    assert capsys.readouterr().out.startswith("1 shards, 4 samples")
+    assert capsys.readouterr().out.startswith("1 shard, 4 samples")
 
 
 def test_a_manifest_elsewhere_is_updated_where_it_names_the_shard_itself(folder, tmp_path_factory):

@@ -52,6 +52,7 @@ MISTAKES = {
         ([], 2, "SHELL"),
     ],
     "info": [
+        (["{x}", "--cache-dir", ""], 2, "--cache-dir: must be a folder, got ''. Leave it out for the default."),
         (
             ["http://127.0.0.1:9/x.tar", "--deadline", "0.1"],
             1,

@@ -66,3 +66,9 @@ def test_the_table_has_a_line_for_each_row(url, capsys):
     assert len(lines) == 2 + 8 + 3
     assert lines[2].endswith(".tar")
     assert "a full shuffle has" in lines[-1]
+
+
+def test_the_head_of_the_table_says_the_order_in_words(url, capsys):
+    assert main(["order", url, "--batch-size", "48", "--lanes", "24", "--window", "96", "--step", "1"]) == 0
+    head = capsys.readouterr().out.splitlines()[0]
+    assert head == "epoch 0, step 1 of 10; lanes=24, window=96, shuffle=True, tail=drop"

@@ -38,10 +38,11 @@ def test_the_picture_has_a_column_for_each_operation_at_each_level_and_for_each_
 
 
 @pytest.mark.slow
-def test_a_recipe_with_views_shows_each_of_them(drawn, tmp_path):
+def test_a_recipe_with_views_shows_each_of_them(drawn, tmp_path, capsys):
     shard = write_shard(tmp_path / "x-000000.tar", drawn[:4])
     output = tmp_path / "picture.png"
-    assert main(["preview", "imagenet_tta", str(shard), "-o", str(output), "--rows", "2"]) == 0
+    assert main(["preview", "imagenet_tta", str(shard), "-o", str(output), "--rows", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["columns"] == ["original", *["whole recipe"] * 10]
     picture = np.asarray(Image.open(output))
     count = 1 + 10  # the original, ten crops; no operation stands alone, since the resize has no fixed size
     assert picture.shape == (HEAD + 2 * (TILE + GAP), GAP + count * (TILE + GAP), 3)

@@ -47,7 +47,9 @@ def test_what_else_means_nothing_is_refused():
             StorageOptions(**{name: "no"})
 
 
-@pytest.mark.parametrize(("name", "value"), [("endpoint", 5), ("region", 5), ("cache_dir", 5), ("cache_dir", b"x")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("endpoint", 5), ("region", 5), ("cache_dir", 5), ("cache_dir", b"x"), ("cache_dir", "")]
+)
 def test_a_value_of_another_type_is_refused(name, value):
     with pytest.raises(ValueError, match=rf"StorageOptions\.{name}: must be .*, got {value!r}\. "):
         StorageOptions(**{name: value})

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamaug.cli.bench.text import CHAIN, HEAD, cells
+from streamaug.cli.messages import quantity
 
 _WIDTH, _NAMES, _ROW = 920, 260, 30
 _INK, _FAINT, _BAR, _BOUND, _CHAIN = "#18181b", "#71717a", "#93b4d8", "#d9622b", "#18181b"
@@ -37,7 +38,7 @@ def page(report: Mapping[str, Any]) -> str:
     if settings["shards"] > 1 and settings["source"].endswith(".tar"):
         title += f" and {settings['shards'] - 1:,} more"
     facts = (
-        f"{settings['source']}: {settings['samples']:,} samples, {settings['shards']:,} shards, "
+        f"{settings['source']}: {quantity(settings['samples'], 'sample')}, {quantity(settings['shards'], 'shard')}, "
         f"{settings['bytes'] / 1e9:.3g} GB; batches "
         f"of {settings['batch_size']}; {report['machine']['usable_cores']:g} cores of {report['machine']['cpu']}."
     )

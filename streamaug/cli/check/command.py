@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from streamaug.cli.check import duplicates, manifests
 from streamaug.cli.check.inspector import Finding, Inspection, ShardInspector
+from streamaug.cli.messages import quantity
 from streamaug.cli.source import add_ray, add_source, add_split, list_source, on_each, storage_options
 from streamaug.cli.usage import epilog
 from streamaug.shards.index import components_of
@@ -83,7 +84,8 @@ def _report(results: Sequence[Inspection], findings: Sequence[Finding], *, as_js
     described = passed_over.described(usual=True)
     if described:
         print(f"passed over, since they are part of no sample: {described}")
-    print(f"{len(results)} shards, {samples} samples, {size} bytes: {len(findings) or 'no'} findings")
+    found = quantity(len(findings), "finding") if findings else "no findings"
+    print(f"{quantity(len(results), 'shard')}, {quantity(samples, 'sample')}, {size} bytes: {found}")
 
 
 def _count(text: str) -> int:
