@@ -191,8 +191,10 @@ class Substitution:
         url = shown(self._catalogue.shards[shard].url)
         where = f"sample {key!r} of shard {url}"
         if self._mode == "raise":
+            others = f", or ask for others than {self._asked()} in ShardSet.open" if problem.is_missing else ""
             raise problem.error(
-                f'{where}: must be usable, but {problem.reason}. Repair it, or read with on_bad_sample="substitute".'
+                f"{where}: must be usable, but {problem.reason}. "
+                f'Repair it{others}, or read with on_bad_sample="substitute".'
             ) from problem.cause
         with self._lock:
             new = sample_id not in self._bad
@@ -219,6 +221,11 @@ class Substitution:
         suffixes = self._load(shard).incomplete.get(sample_id - int(self._catalogue.starts[shard]), ())
         alternatives = next(names for names in self._catalogue.components if names[0] == problem.component)
         return missing(alternatives, suffixes)
+
+    def _asked(self) -> str:
+        """The components as they are asked for."""
+        names = [f'"{";".join(alternatives)}"' for alternatives in self._catalogue.components]
+        return f"components=({', '.join(names)}{',' if len(names) == 1 else ''})"
 
     def _offset(self, shard: int, sample_id: int, component: str | None) -> int | None:
         """The offset of a component's bytes, else of the sample's first component; None if it has none."""

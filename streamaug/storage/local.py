@@ -19,7 +19,7 @@ def identity(path: str) -> Identity:
     """Size and time of a file.
 
     Raises:
-        StorageError: If there is no such file, or it is a pipe or a device, which would be waited for, or never end.
+        StorageError: If there is no such file, or it is a pipe or a device, whose reading may never end.
     """
     try:
         status = Path(path).stat()

@@ -22,7 +22,7 @@ def expand(source: Source) -> list[str]:
 
     Raises:
         TypeError: If the source is of another type, or in no fixed order.
-        ValueError: If it is empty, or names an environment variable that is not set.
+        ValueError: If it is empty, a command, or names an environment variable that is not set.
     """
     urls: list[str] = []
     for pattern in _patterns(source):
@@ -43,7 +43,13 @@ def _patterns(source: Source) -> list[str]:
                 f"shards: must be a path or URL, or a list of them in a fixed order, got {type(name).__name__}. "
                 "Write a string or Path, or a list; sorted(...) makes one of anything else."
             )
-        patterns.append(os.fsdecode(name).rstrip("\r\n"))
+        pattern = os.fsdecode(name).rstrip("\r\n")
+        if pattern.startswith("pipe:"):  # as webdataset writes it; the command may hold secrets
+            raise ValueError(
+                f"shards: must be paths or URLs, which are read by ranges, got a command, "
+                f"'{' '.join(pattern.split()[:1])} …'. Name the URL that it reads, as in s3://bucket/x-{{000..146}}.tar."
+            )
+        patterns.append(pattern)
     return patterns
 
 

@@ -81,6 +81,8 @@ def test_the_home_folder_is_filled_in(folder, monkeypatch):
         ([], ValueError, "at least one path or URL is needed, got none"),
         ("", ValueError, "got an empty name"),
         ("a{.tar", ValueError, "braces must be closed"),
+        ("pipe:aws s3 cp s3://b/x-{0..2}.tar -", ValueError, "got a command, 'pipe:aws …'. Name the URL that it reads"),
+        (["x.tar", "pipe:cat a.tar"], ValueError, "shards: must be paths or URLs, .* got a command, 'pipe:cat …'"),
         ("nowhere/*.tar", sa.StorageError, r"nowhere/\*\.tar: a pattern must match a file, got no match"),
     ],
 )
@@ -197,8 +199,9 @@ def test_a_folder_whose_manifest_lists_no_shard_is_refused(folder):
     (folder / "index.json").write_text('{"shardlist": []}')
     with pytest.raises(sa.ShardError, match=r"index\.json: a manifest must list shards, got none"):
         sa.ShardSet.open(folder)
-    with http_proxy(folder) as (_, base), pytest.raises(sa.ShardError, match=r"index\.json: a manifest must list"):
-        sa.ShardSet.open(f"{base}/")
+    with http_proxy(folder) as (_, base):
+        with pytest.raises(sa.ShardError, match=r"index\.json: a manifest must list shards, got none"):
+            sa.ShardSet.open(f"{base}/")
     assert names(sa.ShardSet.open(folder / "train-{0..2}.tar")) == TRAIN
 
 

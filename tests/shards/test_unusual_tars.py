@@ -109,6 +109,16 @@ def test_names_without_a_suffix_are_said_once_for_all_shards(tmp_path):
     assert len(caught) == 1
 
 
+@pytest.mark.parametrize(("suffixes", "wanted"), [(("tif", "cls"), ("tif", "cls")), (("jpg",), ("jpg",))])
+def test_a_missing_component_says_how_to_ask_for_others(tmp_path, suffixes, wanted):
+    listed = [(f"{key}.{suffix}", b"1") for key in "ab" for suffix in suffixes]
+    path = str(write_tar(tmp_path / "x-0.tar", listed))
+    asked = r'or ask for others than components=\("jpg;jpeg;png;webp", "cls"\) in ShardSet\.open, or read with on_bad_s'
+    with pytest.raises(sa.BadSampleError, match=asked):
+        read(sa.ShardSet.open(path))
+    assert len(list(sa.ShardReader(sa.ShardSet.open(path, components=wanted), batch_size=1))) == 2
+
+
 def test_a_missing_component_names_what_the_sample_has(tmp_path):
     path = write_tar(tmp_path / "x-0.tar", [("a.jpg", b"1"), ("a.txt", b"cat"), ("a.json", b"{}")])
     with pytest.raises(sa.BadSampleError, match="it has no component cls, but jpg and txt and json"):

@@ -48,6 +48,13 @@ _EXPIRED = re.compile(
     r"|not valid in the specified time frame|Access denied: signature expired",
     re.IGNORECASE,
 )
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+#: Codes of S3 for refusals that have a remedy of their own.
+_REMEDIES = {
+    "RequestTimeTooSkewed": "Set this machine's clock: signatures hold for some minutes.",
+    "InvalidObjectState": "Restore the object from its archive (Glacier), or copy it to another storage class.",
+    "AuthorizationHeaderMalformed": "Set the bucket's region: StorageOptions.region or AWS_REGION.",
+}
 _RANGE = re.compile(r"Requested (\d+)\.\.(\d+), got (\d+)\.\.(\d+)")
 #: Sentences about a malformed answer, and their meaning.
 _WRONG_ANSWERS = (
@@ -129,6 +136,10 @@ def _of_status(text: str) -> RemoteError | None:
         return NoCredentialsError(_cleaned(text))
     if status in (400, 401, 403) and _EXPIRED.search(head):
         return ExpiredError(_cleaned(text))
+    code = _CODE.search(head)
+    if status in (400, 403) and code is not None and code[1] in _REMEDIES:
+        kind = ForbiddenError if status == 403 else RequestError
+        return kind(_cleaned(text), fix=_REMEDIES[code[1]])
     if status == 416:
         return BeyondEndError(_cleaned(text))
     if status == 410:
@@ -178,7 +189,7 @@ def _of_cause(text: str) -> RemoteError:
 
 def _cleaned(text: str) -> str:
     text = re.sub(r"\s+", " ", text).partition(" Debug source:")[0]
-    code = re.search(r"<Code>(\w+)</Code>", text)
+    code = _CODE.search(text)
     text = re.sub(r"(status code: \d+[^:<]*).*", r"\1", text)
     text = re.sub(r"\?[^\s)\"']*", "", text)
     text = re.sub(r"//[^/@\s]*@", "//", text)

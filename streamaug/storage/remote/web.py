@@ -49,7 +49,7 @@ class Web(Provider):
         if isinstance(failure, ExpiredError) or (expires is not None and expires < datetime.now(UTC)):
             when = f" at {expires:%Y-%m-%d %H:%M:%S} UTC" if expires is not None else ""
             return ExpiredError(f"the URL's signature ran out{when} ({failure})", fix="Sign the URL anew.")
-        if isinstance(failure, ForbiddenError):
+        if isinstance(failure, ForbiddenError) and failure.fix == ForbiddenError.fix:
             variable = token_variables(base)[-1]
             return ForbiddenError(
                 str(failure), fix=f"Check the credentials: sign the URL, or set {variable} to a bearer token."

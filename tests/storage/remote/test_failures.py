@@ -1,4 +1,5 @@
 import pytest
+from odd_servers import Reply, served
 from servers import answering
 
 from streamaug.errors import StorageError
@@ -33,6 +34,26 @@ def test_what_may_pass_is_tried_again_until_the_deadline(read, status):
     with answering(status) as (seen, base), pytest.raises(StorageError, match=r"a\.tar.*tries.*deadline"):
         read(base, deadline=1.0, request_timeout=0.5)
     assert seen["requests"] >= 3
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "fix"),
+    [
+        (403, "RequestTimeTooSkewed", "Set this machine's clock"),
+        (403, "InvalidObjectState", "Restore the object from its archive"),
+        (403, "SignatureDoesNotMatch", "Check the credentials"),
+        (400, "ExpiredToken", "Renew the credentials"),
+        (400, "AuthorizationHeaderMalformed", "Set the bucket's region"),
+    ],
+)
+def test_the_code_of_a_refusal_decides_what_to_mend(monkeypatch, status, code, fix):
+    for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "y"), ("REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    with served({}, lambda server, request: Reply(status, {}, body)) as (server, base):
+        with pytest.raises(StorageError, match=rf"a\.tar: .*{code}.*{fix}"):
+            Storage(StorageOptions(endpoint=base, deadline=10)).read("s3://bucket/a.tar", 100, 200)
+        assert len(server.requests) <= 3
 
 
 def test_a_range_beyond_the_end_says_that_the_object_is_too_short(in_s3):
