@@ -209,7 +209,6 @@ def test_windows_are_those_of_images_that_a_stage_changed(program, capsys, url):
 
 def _image_of(url, key):
     import io
-    import tarfile
 
     folder = url.rpartition("/")[0]
     for number in range(3):
