@@ -15,6 +15,7 @@ from streamaug.cli.output import check_output, writing
 from streamaug.cli.recipe_argument import NAMED, load_recipe
 from streamaug.cli.source import add_set, open_set
 from streamaug.cli.usage import epilog
+from streamaug.cli.user_code import prints_to_stderr
 from streamaug.errors import RecipeError
 from streamaug.ops import RandomChoice, Resize
 from streamaug.ops.base import Geometric, Operation, Photometric
@@ -62,11 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.rows < 1 or arguments.times < 1:
         raise ValueError(f"--rows, --times: must be at least 1, got {arguments.rows} and {arguments.times}. Write 4.")
     _check_output(arguments.output)
-    recipe = load_recipe(arguments.recipe)
+    with prints_to_stderr():
+        recipe = load_recipe(arguments.recipe)
     shards = open_set(arguments, further=[arguments.boxes] if arguments.boxes else [])
     notes = Annotations(component=arguments.boxes, box_format=arguments.box_format) if arguments.boxes else None
     rows = min(arguments.rows, shards.num_samples)
-    picture = draw(recipe, shards, notes, rows=rows, times=arguments.times)
+    with prints_to_stderr():  # operations of the user's own run here
+        picture = draw(recipe, shards, notes, rows=rows, times=arguments.times)
     with writing("--output", arguments.output):
         picture.save(arguments.output)
     if arguments.json:

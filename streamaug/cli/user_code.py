@@ -5,7 +5,8 @@ In: the argument. Out: the function's result. An exception of the user's code be
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ from streamaug.errors import StreamaugError
 from streamaug.stages.base import Stage
 
 _NAME = "__streamaug_user_code__"
+
+
+@contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """Send to stderr what the user's code prints: stdout is the result's, which may be JSON."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def load_function(given: str) -> Callable[[], Any]:

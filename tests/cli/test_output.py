@@ -1,6 +1,7 @@
 """A file that a command cannot write is an error that names option, file and cause, and what was printed stays."""
 
 import json
+import sys
 import warnings
 
 import pytest
@@ -68,3 +69,19 @@ def test_a_warning_of_the_users_code_says_where(workplace, capsys):
         assert main([*BATCH, "-o", "page.html"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"streamaug batch: warning: UserWarning: old data ({workplace / 'own.py'}, line 4)"
+
+
+@pytest.mark.parametrize(
+    "arguments", [BATCH, BENCH, ["preview", "prints:recipe", "x.tar", "-o", "x.png"]], ids=["batch", "bench", "preview"]
+)
+def test_what_the_users_code_prints_is_no_part_of_the_json(workplace, capsys, monkeypatch, arguments):
+    monkeypatch.setattr(sys, "path", [str(workplace), *sys.path])
+    monkeypatch.delitem(sys.modules, "prints", raising=False)
+    (workplace / "own.py").write_text("print('hello')\n" + PROGRAM)
+    (workplace / "prints.py").write_text(
+        "import streamaug as sa\nprint('hello')\nrecipe = sa.Recipe([sa.ops.Resize(16)])\n"
+    )
+    assert main([*arguments, "--json"]) == 0
+    out, error = capsys.readouterr()
+    assert isinstance(json.loads(out), dict)
+    assert "hello" in error

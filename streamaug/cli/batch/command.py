@@ -17,7 +17,7 @@ from streamaug.cli.batch.page import page
 from streamaug.cli.batch.replay import RankBatch, Wanted, replay, tensors_of
 from streamaug.cli.output import check_output, writing
 from streamaug.cli.usage import epilog
-from streamaug.cli.user_code import call_for_chain, load_function
+from streamaug.cli.user_code import call_for_chain, load_function, prints_to_stderr
 
 _EXAMPLES = [
     "streamaug batch train.py:chain --epoch 11 --step 60000 --world-size 8",
@@ -50,10 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
         StreamaugError: If the chain cannot be made, or is of another dataset than the state.
     """
     _check(arguments)
-    make = load_function(arguments.function)
-    state = None if arguments.state is None else read_state(arguments.state)
-    wanted = Wanted(state, arguments.epoch, arguments.step, arguments.world_size)
-    batches = list(replay(lambda: call_for_chain(make, arguments.function), wanted))
+    with prints_to_stderr():
+        make = load_function(arguments.function)
+        state = None if arguments.state is None else read_state(arguments.state)
+        wanted = Wanted(state, arguments.epoch, arguments.step, arguments.world_size)
+        batches = list(replay(lambda: call_for_chain(make, arguments.function), wanted))
     if arguments.save_tensors is not None:
         with writing("--save-tensors", arguments.save_tensors), arguments.save_tensors.open("wb") as file:
             file.write(_tensors(batches))

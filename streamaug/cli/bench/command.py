@@ -25,7 +25,7 @@ from streamaug.cli.output import check_output, writing
 from streamaug.cli.recipe_argument import NAMED, load_recipe
 from streamaug.cli.source import add_split, add_storage, open_set
 from streamaug.cli.usage import epilog
-from streamaug.cli.user_code import call_for_chain, line_of, load_function
+from streamaug.cli.user_code import call_for_chain, line_of, load_function, prints_to_stderr
 from streamaug.errors import StreamaugError
 from streamaug.stages.base import Stage
 
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     effort = Effort(arguments.repeats, arguments.seconds, arguments.warm_up)
     watch = Watch()
     names = [] if arguments.against is None else [name.strip() for name in arguments.against.split(",")]
-    with Peers(names) as peers, _chain(arguments) as chain:
+    with prints_to_stderr(), Peers(names) as peers, _chain(arguments) as chain:
         subject = Subject.of(chain)
         peers.open(subject)
         with _naming(arguments.chain):
