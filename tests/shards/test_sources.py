@@ -199,9 +199,8 @@ def test_a_folder_whose_manifest_lists_no_shard_is_refused(folder):
     (folder / "index.json").write_text('{"shardlist": []}')
     with pytest.raises(sa.ShardError, match=r"index\.json: a manifest must list shards, got none"):
         sa.ShardSet.open(folder)
-    with http_proxy(folder) as (_, base):
-        with pytest.raises(sa.ShardError, match=r"index\.json: a manifest must list shards, got none"):
-            sa.ShardSet.open(f"{base}/")
+    with http_proxy(folder) as (_, base), pytest.raises(sa.ShardError, match=r"index\.json: a manifest must list"):
+        sa.ShardSet.open(f"{base}/")
     assert names(sa.ShardSet.open(folder / "train-{0..2}.tar")) == TRAIN
 
 
