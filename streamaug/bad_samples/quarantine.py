@@ -25,7 +25,8 @@ class Quarantine:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path, self._warned = Path(os.path.abspath(path)), False  # noqa: PTH100 - found from any folder
+        self._path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - found from any folder
+        self._warned = False
         try:
             os.close(self._open())
         except OSError as error:

@@ -21,7 +21,7 @@ from streamaug.shards.manifest import NAMES, Entry, merge
 from streamaug.shards.names import PassedOver
 from streamaug.shards.range_file import Pace
 from streamaug.shards.scan import scan
-from streamaug.shards.sources import absolute
+from streamaug.shards.sources import absolute, at_home
 from streamaug.shards.tar import Member, Seekable
 from streamaug.storage import Storage
 from streamaug.storage.location import Location
@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     listed = list_source(storage, arguments.shards, on_nodes=arguments.ray is not None)
     shards = [Location.parse(url) for url in dict.fromkeys(shard.url for shard in listed)]
     passed_over = PassedOver()
-    folder = absolute(arguments.output) if arguments.output and arguments.ray else arguments.output
+    folder = None if arguments.output is None else at_home(arguments.output)
+    folder = absolute(folder) if folder and arguments.ray else folder
     output = _Output(storage, folder)
     _check_apart(output, shards)
     entries: dict[Location, list[Entry]] = {shard.beside(NAMES[0]): [] for shard in shards}

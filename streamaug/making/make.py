@@ -26,7 +26,7 @@ from streamaug.making.shard_writer import BadSample, Result, ShardWriter, Task
 from streamaug.making.sources import list_sources
 from streamaug.making.workers import in_processes, may_fork
 from streamaug.shards import manifest
-from streamaug.shards.sources import absolute
+from streamaug.shards.sources import absolute, at_home
 from streamaug.storage import Storage, StorageOptions
 from streamaug.storage.location import Location
 from streamaug.storage.parallel import in_parallel
@@ -89,7 +89,7 @@ def make_shards(
         ValueError: If a source cannot be read as a source, or the output holds other shards.
         StreamaugError: If reading or writing fails.
     """
-    given, folder_name = [fspath(source) for source in sources], fspath(output)
+    given, folder_name = [at_home(fspath(source)) for source in sources], at_home(fspath(output))
     if not folder_name:
         raise ValueError("OUTPUT: must name a folder or URL, got ''. Write '.' for the current folder.")
     if not given or not all(given):

@@ -83,9 +83,14 @@ def absolute(name: str) -> str:
     """A path as an absolute path, with `~` filled in; a URL unchanged."""
     if "://" in name:
         return name
+    return os.path.join(os.getcwd(), at_home(name))  # noqa: PTH109, PTH118 - `..` stays, which a link may have made
+
+
+def at_home(name: str) -> str:
+    """A path with `~` filled in, which shells leave in `--output=~/x`; a URL unchanged."""
     if name.startswith("~") and not os.path.lexists(name):
-        name = os.path.expanduser(name)  # noqa: PTH111 - a name that is no user's stays as it is
-    return os.path.join(os.getcwd(), name)  # noqa: PTH109, PTH118 - `..` stays, which a link may have made
+        return os.path.expanduser(name)  # noqa: PTH111 - a name that is no user's stays as it is
+    return name
 
 
 def _names_several(name: str) -> bool:

@@ -3,6 +3,7 @@
 Credentials are never an option: they come from the environment, as for each provider's own tools.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from os import PathLike
@@ -73,6 +74,8 @@ class StorageOptions:
             is_empty = name == "cache_dir" and value == ""  # a variable that is not set; it would be the current folder
             if value is not None and (not isinstance(value, kinds) or is_empty):
                 raise ValueError(f"StorageOptions.{name}: must be {what}, got {value!r}. Leave it out for the default.")
+        if self.cache_dir is not None:
+            object.__setattr__(self, "cache_dir", _folder("cache_dir", self.cache_dir))
         for name in ("memory_limit", "cache_limit", "cache_min_free"):
             object.__setattr__(self, name, _bytes(name, getattr(self, name)))
         for name in ("request_timeout", "deadline", "concurrency", "memory_limit"):
@@ -96,6 +99,14 @@ class StorageOptions:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not value > 0:
             raise ValueError(f"StorageOptions.{name}: must be positive, got {value!r}. Leave it out for the default.")
+
+
+def _folder(name: str, value: str | PathLike[str]) -> str:
+    """A folder as an absolute path, with `~` filled in, so that a program may change its own folder later."""
+    path = os.path.expanduser(os.fspath(value))  # noqa: PTH111 - a name that is no user's stays as it is
+    if not path:
+        raise ValueError(f"StorageOptions.{name}: must be a folder, got ''. Leave it out for the default.")
+    return os.path.abspath(path)  # noqa: PTH100 - as written in an error
 
 
 def _bytes(name: str, value: Any) -> int | None:

@@ -26,6 +26,12 @@ def test_what_is_there_already_stays(tmp_path):
     assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["earlier", "later"]
 
 
+def test_the_home_folder_is_filled_in(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Quarantine("~/bad.jsonl").add({"key": "a"})
+    assert (tmp_path / "bad.jsonl").exists()
+
+
 def test_a_write_that_fails_is_one_warning(tmp_path):
     folder = tmp_path / "gone"
     folder.mkdir()

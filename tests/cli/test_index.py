@@ -58,6 +58,15 @@ def test_a_damaged_manifest_is_replaced(folder):
     assert ShardSet.open(str(folder / "index.json")).num_samples == 15
 
 
+def test_an_output_in_the_home_folder_is_there(folder, tmp_path, monkeypatch):
+    """A shell leaves the ~ of `--output=~/indexes` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["index", str(folder / "x-000.tar"), "--output=~/indexes"]) == 0
+    assert (tmp_path / "home" / "indexes" / "index.json").exists()
+    assert not (tmp_path / "~").exists()
+
+
 def test_output_elsewhere(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("out") / "deep"
     assert main(["index", str(folder / "x-{000..002}.tar"), "--output", str(output)]) == 0

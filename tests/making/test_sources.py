@@ -48,6 +48,15 @@ def test_a_folder_of_classes(tmp_path, out):
     assert (report.num_samples, report.num_classes, said, report.bad) == (24, 3, [], [])
 
 
+def test_source_and_output_in_the_home_folder_are_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path / "home" / "in", pets())
+    make("~/in", "~/out")
+    assert len(samples(tmp_path / "home" / "out")) == 24
+    assert not (tmp_path / "~").exists()
+
+
 def test_shards_are_read_as_any_others(tmp_path, out):
     files = pets()
     report, _ = make(write_files(tmp_path / "in", files), out, shard_size=20_000)

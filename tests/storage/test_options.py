@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from streamaug.storage import StorageOptions
@@ -53,6 +55,19 @@ def test_what_else_means_nothing_is_refused():
 def test_a_value_of_another_type_is_refused(name, value):
     with pytest.raises(ValueError, match=rf"StorageOptions\.{name}: must be .*, got {value!r}\. "):
         StorageOptions(**{name: value})
+
+
+def test_the_cache_is_in_the_folder_that_was_meant(tmp_path, monkeypatch):
+    """A home is filled in, and a program may change its folder before it reads."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert StorageOptions(cache_dir="~/cache").cache_dir == str(tmp_path / "home" / "cache")
+    relative = StorageOptions(cache_dir=Path("cache"))
+    monkeypatch.chdir("/")
+    assert relative.cache_dir == str(tmp_path / "cache")
+    assert StorageOptions().cache_dir is None
+    with pytest.raises(ValueError, match=r"StorageOptions\.cache_dir: must be a folder, got ''\. Leave it out"):
+        StorageOptions(cache_dir="")
 
 
 @pytest.mark.parametrize("endpoint", ["minio:9000", "http://", "http://h:99999", "http://h h", "ftp://h", "http://h\n"])
