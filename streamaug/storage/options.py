@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
@@ -71,8 +72,7 @@ class StorageOptions:
             ("cache_dir", str | PathLike, "a folder"),
         ):
             value = getattr(self, name)
-            is_empty = name == "cache_dir" and value == ""  # a variable that is not set; it would be the current folder
-            if value is not None and (not isinstance(value, kinds) or is_empty):
+            if value is not None and not isinstance(value, kinds):
                 raise ValueError(f"StorageOptions.{name}: must be {what}, got {value!r}. Leave it out for the default.")
         if self.cache_dir is not None:
             object.__setattr__(self, "cache_dir", _folder("cache_dir", self.cache_dir))
@@ -101,12 +101,13 @@ class StorageOptions:
             raise ValueError(f"StorageOptions.{name}: must be positive, got {value!r}. Leave it out for the default.")
 
 
-def _folder(name: str, value: str | PathLike[str]) -> str:
+def _folder(name: str, value: str | PathLike[str]) -> str | Path:
     """A folder as an absolute path, with `~` filled in, so that a program may change its own folder later."""
     path = os.path.expanduser(os.fspath(value))  # noqa: PTH111 - a name that is no user's stays as it is
-    if not path:
+    if not path:  # a variable that is not set; it would be the current folder
         raise ValueError(f"StorageOptions.{name}: must be a folder, got ''. Leave it out for the default.")
-    return os.path.abspath(path)  # noqa: PTH100 - as written in an error
+    path = os.path.abspath(path)  # noqa: PTH100 - as written in an error
+    return path if isinstance(value, str) else Path(path)
 
 
 def _bytes(name: str, value: Any) -> int | None:

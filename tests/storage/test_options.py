@@ -64,7 +64,7 @@ def test_the_cache_is_in_the_folder_that_was_meant(tmp_path, monkeypatch):
     assert StorageOptions(cache_dir="~/cache").cache_dir == str(tmp_path / "home" / "cache")
     relative = StorageOptions(cache_dir=Path("cache"))
     monkeypatch.chdir("/")
-    assert relative.cache_dir == str(tmp_path / "cache")
+    assert relative.cache_dir == tmp_path / "cache"
     assert StorageOptions().cache_dir is None
     with pytest.raises(ValueError, match=r"StorageOptions\.cache_dir: must be a folder, got ''\. Leave it out"):
         StorageOptions(cache_dir="")
