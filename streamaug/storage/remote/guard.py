@@ -9,6 +9,8 @@ recognised by its name.
 import re
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 from obstore.exceptions import (
     BaseError,
@@ -183,8 +185,18 @@ def _of_cause(text: str) -> RemoteError:
         if match := re.search(pattern, dump):
             detail = f" ({match[1]})" if match.re.groups and kind is RequestError else ""
             server = re.search(r"Error performing \w+ (\w+://[^/\s?]+)", _cleaned(head))
-            return kind(f"{meaning}{detail}{f', {server[1]}' if server else ''}")
+            proxy = _proxy_of(server[1]) if server and kind in (UnreachableError, UnknownHostError) else ""
+            where = f", {server[1]}{f', through the proxy of {proxy}' if proxy else ''}" if server else ""
+            advice = f"Check that proxy, or name the host in no_proxy. {kind.fix}" if proxy else None
+            return kind(f"{meaning}{detail}{where}", fix=advice)
     return RemoteError(_cleaned(head))
+
+
+def _proxy_of(server: str) -> str:
+    """The variable whose proxy a server is asked through, which obstore's errors do not tell; "" if there is none."""
+    parts, proxies = urlsplit(server), getproxies_environment()
+    scheme = next((name for name in (parts.scheme, "all") if name in proxies), None)
+    return "" if scheme is None or proxy_bypass(parts.netloc, proxies) else f"{scheme}_proxy"
 
 
 def _cleaned(text: str) -> str:

@@ -142,6 +142,21 @@ def test_a_host_without_an_address_is_named_at_once():
         Storage(StorageOptions()).read("http://no-such-host.invalid/x.tar", 0, 10)
 
 
+def test_a_proxy_that_cannot_be_reached_is_named(monkeypatch):
+    """The server that it should lead to is well, and no client says that the connection was to another."""
+    monkeypatch.setattr("streamaug.storage.remote.failures.UnreachableError.patience", 0.0)
+    monkeypatch.setenv("http_proxy", "http://user:planted@127.0.0.1:9")
+    with served({"a.tar": bytes(1000)}) as (server, base):
+        with pytest.raises(StorageError, match=r"refused.*through the proxy of http_proxy\. .*no_proxy") as caught:
+            Storage(StorageOptions()).read(f"{base}/a.tar", 0, 10)
+        assert "planted" not in str(caught.value)
+        assert not server.requests
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert len(Storage(StorageOptions()).read(f"{base}/a.tar", 0, 10)) == 10
+    with pytest.raises(StorageError, match=r"refused: no server listens at that port, http://127\.0\.0\.1:\d+\. Check"):
+        Storage(StorageOptions()).read(f"{base}/b.tar", 0, 10)
+
+
 @pytest.mark.slow
 def test_a_port_where_nobody_listens_is_given_up_soon_unless_it_has_answered(monkeypatch):
     """Where it has, the server may come up again, and the deadline counts."""
