@@ -1,5 +1,6 @@
 """`streamaug batch` shows the very images that a step was given, from the step's number or a checkpoint."""
 
+import io
 import json
 import re
 import shutil
@@ -272,3 +273,23 @@ def test_states_are_found_by_key_and_those_that_are_none_are_named(program, caps
     (tmp_path / "foreign.json").write_text(json.dumps({**state, "seed": 6}))
     assert main(["batch", program(), "--state", f"{tmp_path}/foreign.json"]) == 1
     assert "state.seed: must be 5, got 6" in capsys.readouterr().err
+
+
+def test_a_state_file_that_is_no_checkpoint_is_said_to_be_that(program, capsys, tmp_path):
+    (tmp_path / "notes.pt").write_text("hello world")
+    with tarfile.open(tmp_path / "shard.pt", "w") as tar:
+        tar.addfile(tarfile.TarInfo("a.jpg"), io.BytesIO())
+    torch.save({"path": tmp_path}, tmp_path / "path.pt")
+    (tmp_path / "half.pt").write_bytes((tmp_path / "path.pt").read_bytes()[:300])
+    (tmp_path / "notes.json").write_text("hello world")
+    for given, reason in (
+        ("notes.pt", "got another file, or a part of one."),
+        ("shard.pt", "got another file, or a part of one."),
+        ("half.pt", "got another file, or a part of one."),
+        ("path.pt", "got an object of pathlib."),
+        ("notes.json", "got no JSON: Expecting value"),
+    ):
+        assert main(["batch", program(), "--state", f"{tmp_path}/{given}"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert reason in line
+        assert "trust" not in line

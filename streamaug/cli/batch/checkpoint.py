@@ -6,6 +6,7 @@ the file.
 
 import json
 import pickle
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from streamaug.errors import StateError
 
 #: The fields by which a chain's state is recognised.
 _FIELDS = {"version", "fingerprint", "seed", "epoch", "position", "order"}
+#: The class in torch's error for a file that holds more than tensors and plain values.
+_FOREIGN = re.compile(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)")
 
 
 def read_state(given: str) -> dict[str, Any]:
@@ -55,12 +58,20 @@ def _content(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise StateError(f"--state: {path} must be readable, got: {error.strerror}. Check the path.") from error
-    except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0][:200]
+    except Exception as error:  # torch raises anything on a file that it did not write
         raise StateError(
-            f"--state: {path} must be a file that torch.load(weights_only=True) reads, or JSON, got: {reason} "
+            f"--state: {path} must be a file that torch.load(weights_only=True) reads, or JSON, got {_reason(error)}. "
             "Save chain.state_dict() in a file of its own: torch.save(chain.state_dict(), 'data.pt')."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a file is no checkpoint, without torch's advice to load it unsafely."""
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return f"no JSON: {error}"
+    if isinstance(error, pickle.UnpicklingError) and (match := _FOREIGN.search(str(error))):
+        return f"an object of {match[1]}"
+    return "another file, or a part of one"
 
 
 def _states(content: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
