@@ -1,17 +1,19 @@
 """Checks that an index file still fits its shard, which may have been rewritten since.
 
-In: an index's samples and the shard. Out: nothing, or the error. It reads tar headers: the last member's, with the
-bytes behind the member, for any shard; all headers for a local shard that is newer than its index.
+In: an index's samples and the shard. Out: nothing, or the error. It reads tar headers: the last member's and, where
+members follow it, theirs, for any shard; all headers for a local shard that is newer than its index.
 """
 
 import re
 import tarfile
 from collections.abc import Sequence
+from itertools import islice
 
 from streamaug.errors import IndexFormatError, ShardError
 from streamaug.shards.foreign import HEAD
-from streamaug.shards.index import Sample
-from streamaug.shards.tar import BLOCK, Member, not_a_tar
+from streamaug.shards.index import Sample, samples_of
+from streamaug.shards.names import PassedOver
+from streamaug.shards.tar import BLOCK, Member, headers_from, not_a_tar
 from streamaug.storage import local
 from streamaug.storage.location import Location
 from streamaug.storage.storage import Storage
@@ -19,6 +21,8 @@ from streamaug.storage.storage import Storage
 #: Bytes before a header in which an extended header (pax) may stand, with the size that it gives.
 _LONGEST_EXTENSION = 64 << 10
 _PAX_SIZE = re.compile(rb"(?:^|\n)\d+ size=(\d+)\n")
+#: Members behind the last of an index to look at; there are more only where many files are part of no sample.
+_MOST_BEHIND = 64
 _ONE_REQUEST = 1 << 20  # a last member up to this size is read through, to save a request
 
 
@@ -70,10 +74,49 @@ def _compare(storage: Storage, shard: Location, index: Location, samples: Sequen
     _check(storage, header, shard, index, last)
     if len(after) < BLOCK or (any(after) and _header(after) is None):
         raise _stale(shard, index, f"a header or the end-of-archive marker must stand at {end}")
+    if any(after):
+        _check_behind(storage, shard, index, samples, end, num_bytes)
     if shard.is_local and index.is_local:
         newer = local.identity(shard.path).modified > local.identity(index.path).modified
         for member in every if newer else every[:1]:
             _check(storage, bytes(storage.read(shard, member.offset - BLOCK, member.offset)), shard, index, member)
+
+
+def _check_behind(
+    storage: Storage, shard: Location, index: Location, samples: Sequence[Sample], start: int, num_bytes: int
+) -> None:
+    """Refuse a sample behind the last data of the index.
+
+    Other files, links that the index lists, and more files of its last sample may stand there.
+    """
+    infos = islice(headers_from(_Pieces(storage, shard, num_bytes), shard.shown, num_bytes, start), _MOST_BEHIND)
+    parts = (Member(info.name, info.offset_data, info.size) for info in infos if info.isreg())
+    last = samples[-1].key
+    for sample in samples_of(parts, shard.shown, PassedOver()):
+        if sample.key != last:
+            raise IndexFormatError(
+                f"{index.shown}: must list every sample of {shard.shown}, got none of {sample.key!r}, behind its last. "
+                "The shard grew after its index: write it again with `streamaug index`."
+            )
+
+
+class _Pieces:
+    """A shard as a file of which only the bytes asked for are read."""
+
+    def __init__(self, storage: Storage, shard: Location, num_bytes: int) -> None:
+        self._storage, self._shard, self._num_bytes, self._at = storage, shard, num_bytes, 0
+
+    def read(self, size: int, /) -> bytes:
+        data = bytes(self._storage.read_some(self._shard, self._at, min(self._at + size, self._num_bytes)))
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, /) -> int:
+        self._at = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._at
 
 
 def _check(storage: Storage, block: bytes, shard: Location, index: Location, member: Member) -> None:

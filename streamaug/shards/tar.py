@@ -70,6 +70,11 @@ def members(file: Seekable, shown_as: str, num_bytes: int, passed_over: PassedOv
         links.add(info)
 
 
+def headers_from(file: Seekable, shown_as: str, num_bytes: int, start: int) -> Iterator[tarfile.TarInfo]:
+    """The headers of a tar from that of a member, or of the end, on; errors as in `members`."""
+    return iter(_Headers(file, shown_as, num_bytes, start))
+
+
 class _Headers:
     """The headers of a tar from an offset on; the file may be read elsewhere between two of them."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from servers import http_proxy
 from tars import as_webdataset_reads, consecutive, pairs, write_tar, write_tars
 
 from streamaug.cli import main
@@ -181,6 +182,22 @@ def test_a_change_in_the_middle_is_found_when_the_shard_is_newer_than_its_index(
     os.utime(folder / "x-000002.idx", ns=(1, 1))
     with pytest.raises(IndexFormatError, match=r"x-000002\.idx.*k00010\.jpg"):
         ShardSet.open(url(folder)).index(2)
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+@pytest.mark.parametrize(
+    "between", [[], [("README", b"read"), ("e", None), ("._x.jpg", b""), ("z.jpg", b"1"), ("z.__bad__", b"x")]]
+)
+def test_samples_that_were_appended_after_the_index_are_not_left_out(folder, is_local, between):
+    path = folder / "x-000002.tar"
+    add_indices(folder)
+    with http_proxy(folder) as (_, base):
+        where = path if is_local else f"{base}/x-000002.tar"
+        write_tar(path, [*pairs(12, start=6), *between, ("k00017.json", b"{}")])
+        assert len(ShardSet.open(where).index(0).keys) == 12
+        write_tar(path, [*pairs(12, start=6), *between, *pairs(1, start=18)])
+        with pytest.raises(IndexFormatError, match=r"x-000002\.idx: must list every sample of .* got none of 'k00018'"):
+            ShardSet.open(where).index(0)
 
 
 def test_a_shard_rewritten_after_it_was_scanned_is_an_error_and_never_wrong_bytes(folder):
