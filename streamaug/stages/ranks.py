@@ -28,7 +28,7 @@ LAUNCHERS = (
     "WORLD_SIZE",
 )
 #: Variables by which a process is told its number; above 0, there are others.
-NUMBERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "PMIX_RANK", "PALS_RANKID")
+NUMBERS = ("LOCAL_RANK", "SLURM_PROCID", "PMIX_RANK", "PALS_RANKID")
 
 
 class Ranks:

@@ -22,12 +22,12 @@ LAUNCHERS = (
     "HOROVOD_SIZE",
     "WORLD_SIZE",
 )
-NUMBERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "PMIX_RANK", "PALS_RANKID")
+NUMBERS = ("LOCAL_RANK", "SLURM_PROCID", "PMIX_RANK", "PALS_RANKID")
 
 
 @pytest.fixture(autouse=True)
 def _no_launcher(monkeypatch):
-    for name in (*LAUNCHERS, *NUMBERS, "LOCAL_WORLD_SIZE"):
+    for name in (*LAUNCHERS, *NUMBERS, "RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
 
 
