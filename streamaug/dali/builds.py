@@ -1,12 +1,16 @@
-"""The installed builds of DALI: each version of CUDA has a build, and all install the same folder.
+"""Whether DALI can be imported as it is installed: each version of CUDA has a build, and all install the same folder.
 
-In: `importlib.metadata`. Out: a warning where two are installed, once a process. It does not import DALI. Builds are
-looked up by name: a list of all that is installed reads a file for each package, 0.15 s of CPU time for 128 of them.
+In: `importlib.metadata` and Python's flags. Out: a warning where two builds are installed, once a process; an error
+where Python strips docstrings. It does not import DALI. Builds are looked up by name: a list of all that is installed
+reads a file for each package, 0.15 s of CPU time for 128 of them.
 """
 
+import sys
 import warnings
 from functools import cache
 from importlib.metadata import distributions
+
+from streamaug.errors import StreamaugError
 
 #: The build that this package depends on.
 REQUIRED = "nvidia-dali-cuda120"
@@ -19,6 +23,19 @@ _BUILDS = [
 def installed_builds() -> list[str]:
     """The names of DALI's builds that are installed, sorted."""
     return sorted(name for name in _BUILDS if any(True for _ in distributions(name=name)))
+
+
+def require_docstrings() -> None:
+    """Refuse `python -OO`, under which DALI's own import fails: it adds to docstrings, and none are there.
+
+    Raises:
+        StreamaugError: If this process has no docstrings.
+    """
+    if sys.flags.optimize > 1:
+        raise StreamaugError(
+            "DALI: Python must keep docstrings, which DALI adds to when it is imported, got -OO or "
+            "PYTHONOPTIMIZE=2. Run python -O, which leaves them."
+        )
 
 
 @cache

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 
 from streamaug.batch import Batch, EncodedBatch
-from streamaug.dali.builds import warn_of_two_builds
+from streamaug.dali.builds import require_docstrings, warn_of_two_builds
 from streamaug.dali.counting import PipelineCounts
 from streamaug.dali.delivery import Delivery
 from streamaug.dali.device import default_threads, device_name, resolve_device
@@ -45,6 +45,7 @@ class AugmentEngine:
 
     Raises:
         RecipeError: If an argument is not one of the allowed values.
+        StreamaugError: If Python runs without docstrings, which DALI needs.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class AugmentEngine:
                 f"augment.hw_decoder_load: must be a share within 0..1, got {hw_decoder_load!r}. Write 0.0, with which "
                 "pixels depend on the sample alone."
             )
+        require_docstrings()
         warn_of_two_builds()
         self._recipe = recipe
         self._device_name = device_name(device)

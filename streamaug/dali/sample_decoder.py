@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from streamaug.dali.builds import require_docstrings
 from streamaug.dali.decode import decode
 from streamaug.dali.layout import SHAPE, START
 from streamaug.dali.runner import Runner
@@ -30,6 +31,7 @@ class SampleDecoder:
     """
 
     def __init__(self) -> None:
+        require_docstrings()
         self._runner: Runner | None = None
 
     def decode(self, image: Encoded, start: tuple[int, int], shape: tuple[int, int]) -> torch.Tensor:

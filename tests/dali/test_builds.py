@@ -1,5 +1,6 @@
-"""Two builds of DALI side by side: a warning names both and the way out, once a process."""
+"""DALI as it is installed: two builds are a warning with the way out, and Python without docstrings is an error."""
 
+import subprocess
 import sys
 import warnings
 
@@ -53,3 +54,16 @@ def test_where_the_required_build_is_not_there_the_newest_stays(tmp_path, monkey
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     with pytest.warns(UserWarning, match="&& pip install nvidia-dali-cuda140"):
         builds.warn_of_two_builds()
+
+
+@pytest.mark.parametrize("flag", ["-O", "-OO"])
+def test_python_without_docstrings_is_an_error_and_without_assert_is_none(flag):
+    program = (
+        "from streamaug import recipes; from streamaug.dali.engine import AugmentEngine\n"
+        "AugmentEngine(recipes.imagenet_eval(), device='cpu')"
+    )
+    done = subprocess.run([sys.executable, flag, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == (flag == "-OO"), done.stderr
+    if flag == "-OO":
+        assert "StreamaugError: DALI: Python must keep docstrings" in done.stderr
+        assert "Run python -O, which leaves them." in done.stderr
