@@ -27,12 +27,13 @@ def is_page(data: bytes) -> bool:
     return data[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
-def refuse_page(answer: Answer, *, tries: float | None = None) -> Answer:
+def refuse_page(answer: Answer, *, tries: float | None = None, instead_of: str = "object") -> Answer:
     """The answer, if it is no page; waits for its first piece.
 
     Args:
         answer: The answer to a request for a whole object.
         tries: Pages that may come in a row; None: as for `PageError`.
+        instead_of: What was meant to come, for the error.
 
     Raises:
         PageError: If it is a page.
@@ -44,7 +45,7 @@ def refuse_page(answer: Answer, *, tries: float | None = None) -> Answer:
     if is_page(bytes(first[:64])):
         title = _TITLE.search(bytes(first[:4096]))
         name = f", titled {title[1].decode('utf-8', 'replace').strip()[:60]!r}" if title else ""
-        raise PageError(f"a web page (HTML){name} came in place of the object", tries=tries)
+        raise PageError(f"a web page (HTML){name} came in place of the {instead_of}", tries=tries)
     return answer._replace(pieces=chain([first], answer.pieces))
 
 
