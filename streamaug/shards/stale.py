@@ -59,12 +59,11 @@ def check_fresh(
 def instead_of_a_shard(storage: Storage, shard: Location) -> ShardError | None:
     """The error for a file that a server sends in place of a shard; None where it may be a tar."""
     head = storage.read_head(shard, HEAD)
-    error = None if head is None else not_a_tar(head, shard.shown)
     # For `read_head` a page is the answer of a server that has no such file, and a compressed object is an object like
     # any other; as a part of a shard each is an error that says more.
-    if (head is None and shard.is_web) or (error is not None and not shard.is_local):
-        return not_a_tar(bytes(storage.read_some(shard, 0, HEAD)), shard.shown)
-    return error
+    if shard.is_web or (head is not None and not shard.is_local):
+        head = bytes(storage.read_some(shard, 0, HEAD))
+    return None if head is None else not_a_tar(head, shard.shown)
 
 
 def _compare(storage: Storage, shard: Location, index: Location, samples: Sequence[Sample], num_bytes: int) -> None:
