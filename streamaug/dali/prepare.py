@@ -4,6 +4,7 @@ In: an `EncodedBatch`. Out: a `Job`, which is kept until its batch is delivered,
 batch needs no code of the user's, another thread may prepare it (`prepare_ahead`).
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -101,6 +102,7 @@ class Preparer:
         )
         self._num_threads = num_threads
         self._target = _target(targets, num_classes)
+        self._target_types: set[np.dtype[Any]] = set()
         self.annotator = None if annotations is None else Annotator(annotations, layout)
         self._note_component = None if annotations is None else annotations.component
         geometric = [each for geometry in layout.geometries for _, each in geometry.operations]
@@ -167,7 +169,7 @@ class Preparer:
         wrap = dali_tensors().TensorCPU  # `external_source` would make this of any buffer
         fillers = [wrap(_FILLER)] * (len(images) * (self.layout.rows_per_image - 1))
         arrays = ([*map(wrap, images), *fillers], *plan.feeds.values())
-        tensor = torch.from_numpy(stacked_targets(targets)) if self._target_component(batch) is not None else None
+        tensor = torch.from_numpy(self._stacked(targets)) if self._target_component(batch) is not None else None
         return Job(batch, self, good, plan, tensor, notes, arrays, [tensor_list(array) for array in arrays])
 
     def _read_headers(self, batch: EncodedBatch, rows: Sequence[int], headers: list[Header | str]) -> None:
@@ -217,6 +219,21 @@ class Preparer:
                 failure = f"augment.targets failed for its component {name!r} ({type(error).__name__}: {error})"
                 problems[row] = Problem(failure, TargetError, name, lasting=True, cause=error)
         return problems
+
+    def _stacked(self, targets: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """The targets of a batch, (B, …); a warning where their type is not that of all samples so far."""
+        types = {target.dtype for target in targets}
+        if not types <= self._target_types:
+            self._target_types |= types
+            if len(self._target_types) > 1:
+                warnings.warn(
+                    "augment.targets: should return numbers of one type for all samples, got "
+                    f"{' and '.join(sorted(map(str, self._target_types)))}, so that the type of a batch depends on its "
+                    "samples. Return float(…) from all of them, or int(…).",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        return stacked_targets(targets)
 
 
 class _UndecidedError(Exception):

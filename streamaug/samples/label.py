@@ -12,6 +12,7 @@ from streamaug.encoded import Encoded
 _DIGITS = 18
 _NUMBER = re.compile(rb"\+?[0-9]{1,%d}" % _DIGITS)
 _NEGATIVE = re.compile(rb"-[0-9]{1,%d}" % _DIGITS)
+_TOO_LONG = re.compile(rb"[+-]?[0-9]{%d,}" % (_DIGITS + 1))
 
 
 def parse_label(text: Encoded, num_classes: int | None = None) -> int:
@@ -33,6 +34,8 @@ def parse_label(text: Encoded, num_classes: int | None = None) -> int:
     if _NUMBER.fullmatch(stripped) is None:
         if _NEGATIVE.fullmatch(stripped) is not None:
             raise ValueError(f"must not be negative, got {stripped.decode()}")
+        if _TOO_LONG.fullmatch(stripped) is not None:
+            raise ValueError(f"must have at most {_DIGITS} digits, so that it fits int64, got {_excerpt(text)}")
         raise ValueError(f"must be an ASCII integer, got {_excerpt(text)}")
     value = int(stripped)
     if num_classes is not None and value >= num_classes:

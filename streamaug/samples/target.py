@@ -29,7 +29,7 @@ def checked_target(value: object) -> npt.NDArray[Any]:
 
 
 def stacked_targets(targets: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """The targets of a batch, (B, …); whole and other numbers together are float32.
+    """The targets of a batch, (B, …); whole and other numbers together are float32, arrays of several types numpy's.
 
     Raises:
         ValueError: If arrays differ in shape.

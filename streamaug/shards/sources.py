@@ -139,6 +139,7 @@ def _of_manifest(storage: Storage, file: Location) -> _Group:
     data = storage.read_all(file, asked_for=file)
     entries = None if data is None else manifest.parse(data, file)
     if entries is None:
+        storage.refuse_page(file)
         raise ShardError(f"{file.shown}: must be a manifest of shards, got none. Write one with `streamaug index`.")
     return _listed_in(file, entries, file.shown)
 
@@ -170,10 +171,14 @@ def _of_remote_folder(storage: Storage, folder: Location) -> _Group:
     inside = folder if folder.path.endswith("/") else Location.parse(f"{folder.url.rstrip('/')}/")
     found = manifest.find(partial(storage.read_all, asked_for=inside), inside)
     if found is None:
-        raise StorageError(
-            f"{folder.shown}: a remote folder must hold a manifest, got none. Write one with `streamaug index`, or "
-            "name the shards."
-        )
+        begin, fix = f"{folder.shown}: a remote folder must hold a manifest, got", "with `streamaug index`"
+        try:
+            storage.refuse_page(inside.beside(manifest.NAMES[0]))
+        except StorageError as error:
+            raise StorageError(
+                f"{begin} a web page. {error} If the folder has no manifest: write one {fix}, or name the shards."
+            ) from error.__cause__
+        raise StorageError(f"{begin} none. Write one {fix}, or name the shards.")
     return _listed_in(*found, folder.shown)
 
 

@@ -30,7 +30,8 @@ class Augmenter(Stage):
         targets: How targets come from the second component. "label": as class numbers, int64 (B,). None: no targets;
             the component stays in `Batch.extras`, as every component does. A function from its bytes to an int, a float
             or an array: a tensor (B, …) of int64, float32 or the array's type; a sample for which it raises is a bad
-            sample.
+            sample. Where a batch has ints and floats, all are float32, and a batch of ints alone is int64: a function
+            that returns both is a warning.
         hw_decoder_load: On a GPU, the share of a batch's JPEGs that its own decoder takes, 0..1. Above 0 pixels may
             depend on the batch, by a gray level or so, since DALI chooses the JPEGs by their rank in it: on that device
             pixels are then no function of the sample alone.

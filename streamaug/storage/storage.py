@@ -151,6 +151,16 @@ class Storage:
         """
         return self._read_optional(Location.parse(url), size)
 
+    def refuse_page(self, url: Url) -> None:
+        """Raise the error that names the page which a server sends in place of a file, where `read_all` gave none.
+
+        Raises:
+            StorageError: If a page comes.
+        """
+        location = Location.parse(url)
+        if not location.is_local:
+            self._remote.refuse_page(location)
+
     def stream(self, url: Url, start: int = 0) -> Iterator[memoryview]:
         """All bytes of a remote object from `start` on, in pieces, by one request: where `sends_whole`.
 

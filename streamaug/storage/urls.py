@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from braceexpand import braceexpand
 
 from streamaug.storage.location import shown
+from streamaug.storage.remote.providers import PROVIDERS
 
+#: A URL with a slash too few, as `str(Path("s3://bucket/x.tar"))` gives it, and `file://` without a path.
+_ONE_SLASH = re.compile(rf"({'|'.join(['file', *PROVIDERS])}):/(?!/)|(file)://(?=[^/]*$)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 #: The depth to which variables within values are filled in, as in webdataset.
 _DEPTH = 10
@@ -22,7 +25,8 @@ def expand(source: Source) -> list[str]:
 
     Raises:
         TypeError: If the source is of another type, or in no fixed order.
-        ValueError: If it is empty, a command, or names an environment variable that is not set.
+        ValueError: If it is empty, a command, a URL with a slash too few, or names an environment variable that is not
+            set.
     """
     urls: list[str] = []
     for pattern in _patterns(source):
@@ -30,7 +34,21 @@ def expand(source: Source) -> list[str]:
     if not urls or not all(urls):
         what = "an empty name" if urls else "none"
         raise ValueError(f"shards: at least one path or URL is needed, got {what}. Name the shards.")
+    for url in urls:
+        match = _ONE_SLASH.match(url)
+        if match is not None and not os.path.lexists(url):
+            raise _misspelt(match[1] or match[2], url[match.end() :], url[: match.end()])
     return urls
+
+
+def _misspelt(scheme: str, rest: str, begin: str) -> ValueError:
+    """The error for a URL with a slash too few."""
+    mark = ":///" if scheme.lower() == "file" else "://"
+    whole = shown(f"{scheme}{mark}{rest}")  # without secrets
+    return ValueError(
+        f"shards: a URL must have {mark} behind its scheme, got {begin + whole[len(scheme + mark) :]!r}. Write {whole}"
+        f"{', or the path alone' if mark == ':///' else ', and no Path, which drops a slash'}."
+    )
 
 
 def _patterns(source: Source) -> list[str]:

@@ -114,9 +114,11 @@ def test_labels_are_ascii_integers(jpegs):
     (batch,) = engine.run(encoded_batches(jpegs[:4], 4, labels=labels), refuse)
     assert batch.targets.tolist() == [7, 12, 3, 999]
     assert batch.targets.dtype == torch.int64
-    for wrong in (b"", b"cat", b"1.0", b"1_0", b"9" * 30, "٣".encode()):
+    for wrong in (b"", b"cat", b"1.0", b"1_0", "٣".encode()):
         with pytest.raises(TargetError, match="ASCII integer"):
             list(engine.run(encoded_batches(jpegs[:4], 4, labels=[*labels[:3], wrong]), refuse))
+    with pytest.raises(TargetError, match="at most 18 digits"):
+        list(engine.run(encoded_batches(jpegs[:4], 4, labels=[*labels[:3], b"9" * 30]), refuse))
     with pytest.raises(TargetError, match="must not be negative, got -3"):
         list(engine.run(encoded_batches(jpegs[:4], 4, labels=[*labels[:3], b"-3"]), refuse))
     (batch,) = engine.run(encoded_batches(jpegs[:4], 4), refuse)

@@ -47,6 +47,14 @@ def test_anything_else_is_refused_with_what_it_says(text):
         parse_label(text)
 
 
+@pytest.mark.parametrize(
+    "text", [b"9223372036854775808\n", b"+1234567890123456789", b"0" * 18 + b"1", b"-" + b"9" * 19]
+)
+def test_more_digits_than_an_int64_always_holds_are_refused_as_such(text):
+    with pytest.raises(ValueError, match=r"^must have at most 18 digits, so that it fits int64, got '[-+]?\d{19}"):
+        parse_label(text)
+
+
 def test_negative_numbers_are_refused():
     with pytest.raises(ValueError, match=r"^must not be negative, got -1$"):
         parse_label(b"-1\n")

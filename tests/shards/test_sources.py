@@ -82,6 +82,22 @@ def test_the_home_folder_is_filled_in(folder, monkeypatch):
         ("", ValueError, "got an empty name"),
         ("a{.tar", ValueError, "braces must be closed"),
         ("pipe:aws s3 cp s3://b/x-{0..2}.tar -", ValueError, "got a command, 'pipe:aws …'. Name the URL that it reads"),
+        (
+            "file:/d/x-{0..2}.tar",
+            ValueError,
+            "must have :/// behind its scheme, got 'file:/d/x-0.tar'. Write file:///d/x-0",
+        ),
+        (
+            "file://x.tar",
+            ValueError,
+            "must have :/// behind its scheme, got 'file://x.tar'. Write .* or the path alone",
+        ),
+        (
+            pathlib.Path("s3://b/x.tar"),
+            ValueError,
+            "got 's3:/b/x.tar'. Write s3://b/x.tar, and no Path, which drops a slash",
+        ),
+        ("https:/u:secret@h/x.tar?sig=secret", ValueError, "got 'https:/h/x.tar'. Write https://h/x.tar, and"),
         (["x.tar", "pipe:cat a.tar"], ValueError, "shards: must be paths or URLs, .* got a command, 'pipe:cat …'"),
         ("nowhere/*.tar", sa.StorageError, r"nowhere/\*\.tar: a pattern must match a file, got no match"),
     ],

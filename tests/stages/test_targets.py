@@ -78,7 +78,6 @@ FUNCTIONS = {
     ints: (torch.int64, lambda label: label + 1),
     bools: (torch.int64, lambda label: label % 2 == 0),
     floats: (torch.float32, lambda label: label / 2),
-    mixed_numbers: (torch.float32, lambda label: label if label % 2 else label + 0.5),
     vectors: (torch.float32, lambda label: [label, 1]),
     doubles: (torch.float64, lambda label: label),
     bytes_of: (torch.uint8, lambda label: [ord(str(label)[-1])]),
@@ -92,6 +91,30 @@ def test_what_a_function_makes_of_a_component_is_stacked(url, function):
     batch, labels = first(url, function)
     assert batch.targets.dtype == dtype
     assert batch.targets.tolist() == [value(label) for label in labels]
+
+
+def test_whole_and_other_numbers_in_a_batch_are_float32_with_a_warning(url):
+    with pytest.warns(
+        UserWarning, match=r"augment\.targets: should return numbers of one type.*got float32 and int64, "
+    ) as log:
+        batches = list(chain(url, mixed_numbers))
+    assert len([warning for warning in log if "one type" in str(warning.message)]) == 1
+    for batch in batches:
+        labels = [int(bytes(text)) for text in batch.extras["cls"]]
+        assert batch.targets.dtype == (torch.int64 if all(label % 2 for label in labels) else torch.float32)
+        assert batch.targets.tolist() == [label if label % 2 else label + 0.5 for label in labels]
+
+
+def test_a_batch_of_another_type_than_those_before_is_a_warning(url):
+    calls = []
+
+    def late_floats(text):
+        calls.append(text)
+        return int(text) if len(calls) <= 64 else float(text)
+
+    with pytest.warns(UserWarning, match="augment.targets: should return numbers of one type.*got float32 and int64, "):
+        batches = list(chain(url, late_floats))
+    assert [batch.targets.dtype for batch in batches[:2]] == [torch.int64, torch.float32]
 
 
 def test_a_function_is_given_bytes_and_the_pixels_are_those_of_any_targets(url):

@@ -22,10 +22,31 @@ FIRST_BYTES = {
 }
 
 
+#: The first bytes that tell whether an object is compressed: the length of a tar's header.
+HEAD = 512
+
+
 def compression(header: str) -> str:
     """The compression that a Content-Encoding names, or ""."""
     said = header.strip().lower()
     return said if said in FIRST_BYTES else ""
+
+
+def is_compressed(head: bytes, encoding: str, *, is_tar: bool) -> bool:
+    """Whether an object is stored compressed, as its header says, and does not only have the header.
+
+    Args:
+        head: Its first `HEAD` bytes, or all of it.
+        encoding: The compression that the header names, or "".
+        is_tar: Whether it must be a tar.
+    """
+    if encoding not in FIRST_BYTES:
+        return False
+    begin = FIRST_BYTES[encoding]
+    if begin is not None:
+        return head.startswith(begin)
+    # A tar has its format's name behind the first fields of its header, or nothing.
+    return is_tar and len(head) >= HEAD and head[257:262] != b"ustar" and any(head[257:HEAD])
 
 
 def as_stored(pieces: Iterator[memoryview], size: int, encoding: str) -> Iterator[memoryview]:

@@ -28,6 +28,7 @@ from streamaug.storage.remote.failures import (
     ForbiddenError,
     MissingError,
     NoCredentialsError,
+    PageError,
     RangeIgnoredError,
     RemoteError,
     RequestError,
@@ -156,6 +157,8 @@ def _of_status(text: str) -> RemoteError | None:
 def _of_list(text: str) -> RemoteError | None:
     """The failure of a request for names, for which obstore has no classes, or None."""
     head = text.partition("Debug source:")[0]
+    if "Got invalid list response" in head and "UnexpectedEof" not in text:
+        return PageError("something else came in place of the list of objects, such as a web page (HTML)")
     found = re.search(r"list request.*status code: (40[134])\b", head, re.DOTALL)
     if found is None:
         return None

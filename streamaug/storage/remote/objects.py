@@ -18,7 +18,13 @@ from streamaug.storage.identity import Identity, Versions
 from streamaug.storage.location import Location
 from streamaug.storage.options import StorageOptions
 from streamaug.storage.remote.compression import decompressed
-from streamaug.storage.remote.failures import BeyondEndError, RangeIgnoredError, RemoteError, WrongAnswerError
+from streamaug.storage.remote.failures import (
+    BeyondEndError,
+    PageError,
+    RangeIgnoredError,
+    RemoteError,
+    WrongAnswerError,
+)
 from streamaug.storage.remote.forward import ForwardStream
 from streamaug.storage.remote.link import Link
 from streamaug.storage.remote.page import HTML, refuse_message, refuse_page
@@ -206,7 +212,14 @@ class RemoteObjects:
         Raises:
             StorageError: If they cannot be had within the deadline.
         """
-        return self._retried(location, lambda: self._stores.list_folder(location, folder))
+
+        def attempt() -> tuple[list[str], list[str]]:
+            objects, folders = self._stores.list_folder(location, folder)
+            if not objects and not folders:
+                self._refuse_page(location, instead_of="list of objects")
+            return objects, folders
+
+        return self._retried(location, attempt)
 
     def list_below(self, location: Location, folder: str) -> list[str]:
         """All objects below a folder of the store that holds an object; see `RemoteStores.list_below`.
@@ -214,7 +227,22 @@ class RemoteObjects:
         Raises:
             StorageError: If they cannot be had within the deadline.
         """
-        return self._retried(location, lambda: self._stores.list_below(location, folder))
+
+        def attempt() -> list[str]:
+            objects = self._stores.list_below(location, folder)
+            if not objects:
+                self._refuse_page(location, instead_of="list of objects")
+            return objects
+
+        return self._retried(location, attempt)
+
+    def refuse_page(self, location: Location) -> None:
+        """Raise the error that names the page which comes in place of an object, if any does.
+
+        Raises:
+            StorageError: If a page comes.
+        """
+        self._retried(location, lambda: self._refuse_page(location, tries=_PAGES_FOR_NOTHING))
 
     def sends_whole(self, location: Location) -> bool:
         """Whether the server answered the last range of the object with all of it."""
@@ -242,6 +270,18 @@ class RemoteObjects:
             return self._stores.get(location).identity  # it is empty
         except RangeIgnoredError:
             return refuse_page(self._stores.get(location)).identity
+
+    def _refuse_page(self, location: Location, *, tries: float | None = None, instead_of: str = "object") -> None:
+        """Raise `PageError` if a page comes in place of an object; it may be missing, or not be had.
+
+        obstore reads a page that is well-formed XML as an empty list; the same server then has a page for every object.
+        """
+        try:
+            refuse_page(self._stores.get(location), tries=tries, instead_of=instead_of)
+        except PageError:
+            raise
+        except RemoteError:
+            return
 
     def _note_whole(self, location: Location, sends_whole: bool | None, *, warn: bool) -> None:
         """Note whether the server answered a range with the whole object."""

@@ -8,7 +8,7 @@ import re
 from itertools import chain
 
 from streamaug.storage.location import Location
-from streamaug.storage.remote.compression import FIRST_BYTES
+from streamaug.storage.remote.compression import HEAD, is_compressed
 from streamaug.storage.remote.failures import PageError, WrongAnswerError
 from streamaug.storage.remote.stores import Answer
 
@@ -27,12 +27,13 @@ def is_page(data: bytes) -> bool:
     return data[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
-def refuse_page(answer: Answer, *, tries: float | None = None) -> Answer:
+def refuse_page(answer: Answer, *, tries: float | None = None, instead_of: str = "object") -> Answer:
     """The answer, if it is no page; waits for its first piece.
 
     Args:
         answer: The answer to a request for a whole object.
         tries: Pages that may come in a row; None: as for `PageError`.
+        instead_of: What was meant to come, for the error.
 
     Raises:
         PageError: If it is a page.
@@ -44,7 +45,7 @@ def refuse_page(answer: Answer, *, tries: float | None = None) -> Answer:
     if is_page(bytes(first[:64])):
         title = _TITLE.search(bytes(first[:4096]))
         name = f", titled {title[1].decode('utf-8', 'replace').strip()[:60]!r}" if title else ""
-        raise PageError(f"a web page (HTML){name} came in place of the object", tries=tries)
+        raise PageError(f"a web page (HTML){name} came in place of the {instead_of}", tries=tries)
     return answer._replace(pieces=chain([first], answer.pieces))
 
 
@@ -56,7 +57,7 @@ def refuse_message(location: Location, answer: Answer) -> Answer:
         WrongAnswerError: If the object is stored compressed.
         RemoteError: If no byte could be read.
     """
-    answer = refuse_compressed(refuse_page(answer))
+    answer = refuse_compressed(location, refuse_page(answer))
     is_text = answer.content_type.startswith("text/") or answer.content_type in _MESSAGES
     if not is_text or location.name.rpartition(".")[2].lower() in _TEXTS:
         return answer
@@ -66,22 +67,22 @@ def refuse_message(location: Location, answer: Answer) -> Answer:
     return answer._replace(pieces=chain([] if first is None else [first], answer.pieces))
 
 
-def refuse_compressed(answer: Answer) -> Answer:
+def refuse_compressed(location: Location, answer: Answer) -> Answer:
     """The answer to a request for a shard, unless its object is stored compressed: offsets in it are not the shard's.
 
     Raises:
-        WrongAnswerError: If the header says so, and the object begins so.
+        WrongAnswerError: If the header says so, and the object begins so, or as no tar does.
         RemoteError: If no byte could be read.
     """
-    begin = FIRST_BYTES.get(answer.encoding)
-    if begin is None or answer.start > 0:
+    if not answer.encoding or answer.start > 0:
         return answer
-    first = next(answer.pieces, None)
-    if first is None:
-        return answer
-    if bytes(first[: len(begin)]) == begin:
+    head, pieces = b"", []
+    while len(head) < HEAD and (piece := next(answer.pieces, None)) is not None:
+        pieces.append(piece)
+        head += bytes(piece[:HEAD])
+    if is_compressed(head[:HEAD], answer.encoding, is_tar=location.name.endswith(".tar")):
         raise WrongAnswerError(
             f"the object must be stored as it is, got it compressed (Content-Encoding: {answer.encoding})",
             fix="Upload the file again, uncompressed and without that header (`gsutil cp` without -z and -Z).",
         )
-    return answer._replace(pieces=chain([first], answer.pieces))
+    return answer._replace(pieces=chain(pieces, answer.pieces))

@@ -108,7 +108,7 @@ class RangeRead:
         """One request, from the end of the last request to `stop`."""
         before = self.done
         with self._link.transfer() as transfer:
-            answer = refuse_compressed(self._stores.get(self._location, self._start + before, stop))
+            answer = refuse_compressed(self._location, self._stores.get(self._location, self._start + before, stop))
             target = self._begun(answer)
             expected = answer.stop - answer.start
             for piece in answer.pieces:

@@ -1,6 +1,8 @@
 """Answers that are none: each is named, and asked for no more often than it may pass."""
 
 import gzip
+import tarfile
+import zlib
 
 import numpy as np
 import pytest
@@ -160,36 +162,69 @@ def test_a_manifest_that_is_stored_compressed_is_read(indexed):
         assert [request.path for request in server.requests] == ["index.json"]
 
 
-def stored_compressed(server, request):
-    """The answer of a store to which the shard was uploaded with an encoding (`gsutil cp -z tar`)."""
-    reply = server.reply(request)
-    return Reply(reply.status, reply.headers | {"Content-Encoding": "gzip"}, reply.body)
+def stored_compressed(encoding):
+    """The answers of a store to which the shard was uploaded with an encoding (`gsutil cp -z tar`)."""
+
+    def answer(server, request):
+        reply = server.reply(request)
+        return Reply(reply.status, reply.headers | {"Content-Encoding": encoding}, reply.body)
+
+    return answer
 
 
-def stored_compressed_without_ranges(server, request):
-    whole = server.files[request.path]
-    headers = {"Content-Encoding": "gzip", "Content-Length": str(len(whole)), "ETag": '"1"'}
-    return Reply(200, headers, b"" if request.method == "HEAD" else whole)
+def stored_compressed_without_ranges(encoding):
+    def answer(server, request):
+        whole = server.files[request.path]
+        headers = {"Content-Encoding": encoding, "Content-Length": str(len(whole)), "ETag": '"1"'}
+        return Reply(200, headers, b"" if request.method == "HEAD" else whole)
+
+    return answer
 
 
+#: What an encoding makes of a shard, or begins with; Brotli begins with no bytes of its own.
+ENCODINGS = {
+    "gzip": gzip.compress,
+    "zstd": lambda data: b"\x28\xb5\x2f\xfd" + DATA[: len(data) // 2],
+    "deflate": zlib.compress,
+    "br": lambda data: DATA[: len(data) // 2],
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("answer", [stored_compressed, stored_compressed_without_ranges])
 @pytest.mark.parametrize("with_manifest", [False, True])
 @pytest.mark.filterwarnings("ignore:.*ignores byte ranges")
-def test_a_shard_that_is_stored_compressed_is_an_error_that_names_the_header(indexed, answer, with_manifest):
-    files = (indexed if with_manifest else {}) | {"a.tar": gzip.compress(indexed["a.tar"])}
+def test_a_shard_that_is_stored_compressed_is_an_error_that_names_the_header(indexed, answer, with_manifest, encoding):
+    files = (indexed if with_manifest else {}) | {"a.tar": ENCODINGS[encoding](indexed["a.tar"])}
 
     def of_tars(server, request):
-        return answer(server, request) if request.path == "a.tar" else None
+        return answer(encoding)(server, request) if request.path == "a.tar" else None
 
     with served(files, of_tars) as (_, base):
-        words = r"a\.tar.*the object must be stored as it is.*Content-Encoding: gzip.*without"
+        words = rf"a\.tar.*the object must be stored as it is.*Content-Encoding: {encoding}.*without"
         with pytest.raises(StorageError, match=words):
             ShardSet.open(f"{base}/a.tar").index(0)
 
 
-def test_a_shard_that_is_only_said_to_be_compressed_is_read():
-    with served(FILES, stored_compressed) as (_, base):
-        assert bytes(Storage(StorageOptions()).read(f"{base}/a.tar", 0, 1000)) == DATA[:1000]
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("tar_format", [None, tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_shard_that_is_only_said_to_be_compressed_is_read(tmp_path, encoding, tar_format):
+    path = write_tar(tmp_path / "a.tar", pairs(5), tarfile.USTAR_FORMAT if tar_format is None else tar_format)
+    data = path.read_bytes()
+    if tar_format is None:  # as tars were before POSIX: without a format's name
+        header = bytearray(data[:512])
+        header[257:512] = bytes(255)
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        data = bytes(header) + data[512:]
+    with served({"a.tar": data}, stored_compressed(encoding)) as (_, base):
+        assert ShardSet.open(f"{base}/a.tar").num_samples == 5
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_other_objects_that_are_only_said_to_be_compressed_are_read(encoding):
+    with served({"a.jpg": DATA}, stored_compressed(encoding)) as (_, base):
+        assert bytes(Storage(StorageOptions()).read(f"{base}/a.jpg", 0, 1000)) == DATA[:1000]
 
 
 @pytest.mark.parametrize("cached", [False, True])

@@ -3,6 +3,7 @@
 import glob
 
 import pytest
+from odd_servers import Reply, served
 from remote_shards import NAMES, epoch_of
 from servers import AZURE_ACCOUNT, AZURE_KEY, answering, azure_blobs, azurite, http_proxy, proxy_before, s3_environment
 
@@ -159,6 +160,58 @@ def test_who_may_not_list_is_told_of_braces(monkeypatch):
         s3_environment(monkeypatch, endpoint)
         with pytest.raises(sa.StorageError, match=r"needs the right to list s3://bucket/a/\. .*braces.*manifest"):
             listed("s3://bucket/a/*.tar")
+
+
+PAGES = {
+    "well-formed": b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>planted</body></html>",
+    "loose": b"<html><head><title>Sign in</title><body><p>planted & more<br></html>",
+}
+#: S3's own answer to a request for a list.
+LIST = (
+    b"<ListBucketResult><Name>bucket</Name><Prefix>a/</Prefix><KeyCount>1</KeyCount><IsTruncated>false</IsTruncated>"
+    b"<Contents><Key>a/x.tar</Key><LastModified>2026-11-28T00:00:00.000Z</LastModified><ETag>1</ETag><Size>1</Size>"
+    b"</Contents></ListBucketResult>"
+)
+
+
+def signing_in(page):
+    """A captive portal, which answers with a page whatever is asked."""
+    return lambda server, request: Reply(200, {"Content-Type": "text/html", "ETag": '"1"'}, page)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("pattern", ["a/*.tar", "**/x-*.tar"])
+def test_a_page_in_place_of_a_list_is_called_a_page(monkeypatch, page, pattern):
+    with served({}, signing_in(PAGES[page])) as (_, endpoint):
+        s3_environment(monkeypatch, endpoint)
+        with pytest.raises(sa.StorageError, match=r"web page \(HTML\)") as caught:
+            listed(f"s3://bucket/{pattern}", Storage(StorageOptions(deadline=0.5)))
+        assert "in place of the list of objects" in str(caught.value)
+        assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_now_and_then_in_place_of_a_list_loses_no_shard(monkeypatch, page):
+    def answer(server, request):
+        if request.number <= 2:  # the list, and the question whether a page came in its place
+            return signing_in(PAGES[page])(server, request)
+        return Reply(200, {"Content-Type": "application/xml"}, LIST)
+
+    with served({}, answer) as (_, endpoint):
+        s3_environment(monkeypatch, endpoint)
+        assert listed("s3://bucket/a/*.tar") == ["s3://bucket/a/x.tar"]
+
+
+@pytest.mark.parametrize("base", ["s3://bucket", None])
+@pytest.mark.parametrize("path", ["data/", "data/index.json"])
+def test_a_page_in_place_of_a_manifest_is_called_a_page(monkeypatch, base, path):
+    with served({}, signing_in(PAGES["loose"])) as (_, endpoint):
+        s3_environment(monkeypatch, endpoint)
+        with pytest.raises(
+            sa.StorageError, match=r"/data/.* a web page \(HTML\), titled 'Sign in' came in place"
+        ) as caught:
+            listed(f"{base or endpoint}/{path}")
+        assert "planted" not in str(caught.value)
 
 
 def test_a_web_server_is_not_listed(folder):
