@@ -10,19 +10,17 @@ from functools import partial
 from typing import Any
 
 from streamaug.dali.decode import decode
-from streamaug.dali.layout import (
-    Geometry,
+from streamaug.dali.feeds import (
     GeometryFeed,
-    Layout,
     RowFeed,
     TurnFeed,
-    View,
     is_of_all_rows,
     mirror_feed,
     parameter_feed,
     rows_feed,
     selected_feed,
 )
+from streamaug.dali.layout import Geometry, Layout, View
 from streamaug.ops.base import Color, Photometric
 from streamaug.ops.nodes import Arguments, Node, chosen, dali, dali_fn, dali_types, joined, where, with_prefix
 from streamaug.recipes.output import Output
