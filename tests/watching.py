@@ -79,7 +79,7 @@ def started(command, **options):
 
 
 def comes_true(condition):
-    """Whether a condition that another process brings about, and that nothing announces, comes true."""
+    """Whether a condition that another thread or process brings about, and that nothing announces, comes true."""
     until = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > until:

@@ -142,7 +142,6 @@ def test_every_stage_says_what_it_did(uneven, name):
         for stage in stats.stages:
             assert (stage.batches, stage.images) == (length, 64 * length)
             assert 0 < stage.work_seconds <= stats.wait_seconds
-        assert stats.late in [stage.name for stage in stats.stages]  # the loop does nothing
         assert stats.stages[0].counts["bytes"] > 0
 
 
