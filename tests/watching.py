@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager
+from pathlib import Path
 
 from streamaug.storage import Storage, StorageOptions
 
@@ -58,6 +59,11 @@ def fetchers():
     """The threads of the fetchers that the test made."""
     own = set(threading.enumerate()) - set(EARLIER)
     return [thread for thread in own if thread.name.startswith("streamaug-fetch-")]
+
+
+def descriptors():
+    """The number of files and sockets that this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def going_on(threads):

@@ -18,11 +18,6 @@ import streamaug as sa
 from streamaug.storage.progress import LINE_SECONDS
 
 
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
-
 class Ticking:
     """A clock on which so many seconds pass with each look."""
 

@@ -21,11 +21,6 @@ from streamaug.cli import main as streamaug
 from streamaug.reader.metering import PassMeter
 
 
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
-
 def values(stats):
     """The numbers but the names of the epoch."""
     return [value for name, value in stats.as_dict().items() if name != "epoch"]
