@@ -77,6 +77,7 @@ class MapSamples(Stage):
 
     def _answer(self, key: str, given: dict[str, bytes]) -> Mapping[str, Encoded] | None:
         """The function's answer for a sample, checked; None rejects the sample."""
+        names = set(given)  # the function may change the dict
         try:
             answer = self._fn(key, given)
         except Exception as error:
@@ -84,10 +85,10 @@ class MapSamples(Stage):
             raise
         if answer is None:
             return None
-        if not isinstance(answer, Mapping) or answer.keys() != given.keys():
+        if not isinstance(answer, Mapping) or answer.keys() != names:
             got = sorted(answer) if isinstance(answer, Mapping) else type(answer).__name__
             raise ValueError(
-                f"MapSamples.fn: must return the components {sorted(given)} or None, got {got} for "
+                f"MapSamples.fn: must return the components {sorted(names)} or None, got {got} for "
                 f"sample {key!r}. Return them all."
             )
         for name, value in answer.items():
