@@ -101,7 +101,10 @@ def _check_behind(
 
 
 class _Pieces:
-    """A shard as a file of which only the bytes asked for are read."""
+    """A shard, local or remote, as a file of which only the bytes asked for are read.
+
+    A `RangeFile` reads ahead and through gaps, to its advantage where every header is read; here a few are.
+    """
 
     def __init__(self, storage: Storage, shard: Location, num_bytes: int) -> None:
         self._storage, self._shard, self._num_bytes, self._at = storage, shard, num_bytes, 0
