@@ -60,7 +60,7 @@ def shards(source: Path, target: Path) -> int:
     for path in sorted(source.glob("train-*.tar")):
         with tarfile.open(path) as tar:
             names = sorted(name for name in tar.getnames() if name.endswith(".jpg"))
-            images += [tar.extractfile(name).read() for name in names]  # type: ignore[union-attr]
+            images += [tar.extractfile(name).read() for name in names]
     if not images:
         raise SystemExit(f"--data: must hold train-*.tar with images, {source} has none. Name a folder of shards.")
     size = -(-len(images) // SHARDS)

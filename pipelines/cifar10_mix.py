@@ -105,7 +105,8 @@ class Training:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.method = args, METHODS[args.method]
         torch.manual_seed(args.seed)
-        self.model = tiny_resnet(CLASSES, args.width).to(args.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = tiny_resnet(CLASSES, args.width)
+        self.model = model.to(args.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its types
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), args.lr, momentum=0.9, weight_decay=args.weight_decay, nesterov=True
         )

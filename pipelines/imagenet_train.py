@@ -70,10 +70,11 @@ class Training:
         self.args, self.job = args, job
         torch.manual_seed(args.seed)
         self.layout = torch.channels_last if args.channels_last else torch.contiguous_format
-        self.model = build_model(args.model, args.num_classes, job.device).to(memory_format=self.layout)  # type: ignore[call-overload]
+        model = build_model(args.model, args.num_classes, job.device)
+        self.model = model.to(memory_format=self.layout)  # type: ignore[call-overload]  # not in its types
         self.average: AveragedModel | None = None
         if args.ema is not None:
-            moving: Callable[..., None] = get_ema_multi_avg_fn(args.ema)  # type: ignore[no-untyped-call]
+            moving: Callable[..., None] = get_ema_multi_avg_fn(args.ema)  # type: ignore[no-untyped-call]  # untyped
             self.average = AveragedModel(self.model, multi_avg_fn=moving, use_buffers=True)
         self.parallel: DistributedDataParallel | None = None
         if job.world_size > 1:

@@ -1,4 +1,4 @@
-"""Flags and whole numbers among the arguments, checked by one rule for all constructors.
+"""Flags and numbers among the arguments, checked by one rule for all constructors.
 
 In: an argument's name and value. Out: the value as Python's own bool or int, or an error. A flag is never a number, and
 a number never a flag, though Python takes True for 1: `ShardReader(shuffle=1000)` was meant otherwise. Operations of a
@@ -6,7 +6,7 @@ recipe have checks of their own (`ops/fields.py`), whose errors name the operati
 """
 
 from operator import index
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -25,6 +25,11 @@ def flag(name: str, value: object, fix: str = "Leave it out for the default") ->
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}: must be True or False, got {value!r}. {fix}.")
     return bool(value)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a real number, of Python or numpy, and no flag."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def as_whole(value: Any) -> int | None:

@@ -1,5 +1,7 @@
 """Chains of the drawn samples in 6 steps an epoch, and where their batches and states stand."""
 
+import dataclasses
+
 from reading import reader
 
 from streamaug import recipes
@@ -15,6 +17,11 @@ def plain(source, **options):
 def train(source, **options):
     """A reader and small augmented images."""
     return plain(source, **options).augment(recipes.imagenet_train(size=16), device="cpu", num_threads=2)
+
+
+def negative(batch):
+    """The batch with its images turned to their negatives."""
+    return dataclasses.replace(batch, images=-batch.images)
 
 
 def place(batch):

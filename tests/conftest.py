@@ -1,4 +1,4 @@
-"""What many tests share: drawn pictures in uneven shards, photographs, an interrupt that interrupts, and no clock."""
+"""What many tests share: drawn pictures in uneven shards, photographs, interrupts, and a clock that stands still."""
 
 import signal
 import threading
@@ -9,6 +9,7 @@ import watching
 from hypothesis import HealthCheck, settings
 from pictures import drawn_samples, photographs
 from shards_on_disk import write_shards
+from slowing import MEASURING, SLOW, Clock
 
 settings.register_profile("without a clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("without a clock")
@@ -55,6 +56,15 @@ def _threads_of_its_own():
     """Note which threads a test finds, so that it does not wait for those of another."""
     watching.EARLIER.clear()
     watching.EARLIER.update(threading.enumerate())
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock by which chains measure themselves, which moves where `SLOW`, or the test, moves it."""
+    SLOW.clock, SLOW.part = Clock(), None
+    for module in MEASURING:
+        monkeypatch.setattr(f"streamaug.{module}.time", SLOW.clock)
+    return SLOW.clock
 
 
 @pytest.fixture

@@ -31,6 +31,10 @@ class Request:
     stop: int | None
     port: int = 0
 
+    @property
+    def is_range(self):
+        return self.method == "GET" and self.start is not None
+
 
 @dataclass
 class Reply:

@@ -34,6 +34,14 @@ def decoded(file):
     return Image.open(io.BytesIO(file)).convert("RGB")
 
 
+def without_tables(jpeg):
+    """The JPEG with its Huffman tables damaged: header and end are whole, only a decoder can tell."""
+    data = bytearray(jpeg)
+    at = data.index(b"\xff\xc4")
+    data[at + 4 : at + 21] = b"\xff" * 17
+    return bytes(data)
+
+
 def drawn_samples(count, seed=0):
     """(key, label, jpeg) of smooth coloured pictures in many sizes of 80 to 260 pixels; small and quick to make."""
     rng = np.random.default_rng(seed)

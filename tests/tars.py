@@ -6,6 +6,9 @@ from pathlib import Path
 
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
+from streamaug.shards.index import group
+from streamaug.shards.tar import members
+
 
 def write_tar(path, members, tar_format=tarfile.USTAR_FORMAT):
     """A tar of (name, data) pairs; data None is a directory, a TarInfo is added as it stands."""
@@ -29,9 +32,15 @@ def pairs(count, size=700, start=0):
 
 def write_tars(folder, listings, digits=1):
     """One tar for each list of members: x-0.tar and so on, its number in that many digits; returns the folder."""
-    for number, members in enumerate(listings):
-        write_tar(folder / f"x-{number:0{digits}d}.tar", members)
+    for number, listing in enumerate(listings):
+        write_tar(folder / f"x-{number:0{digits}d}.tar", listing)
     return folder
+
+
+def samples_of(path):
+    """The samples that we find in a tar."""
+    with path.open("rb") as file:
+        return list(group(members(file, str(path), path.stat().st_size), str(path)))
 
 
 def consecutive(counts, size=700):

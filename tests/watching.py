@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager
+from pathlib import Path
 
 from streamaug.storage import Storage, StorageOptions
 
@@ -60,6 +61,11 @@ def fetchers():
     return [thread for thread in own if thread.name.startswith("streamaug-fetch-")]
 
 
+def descriptors():
+    """The number of files and sockets that this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def going_on(threads):
     """Those of the threads that do not end."""
     until = time.monotonic() + PATIENCE
@@ -79,7 +85,7 @@ def started(command, **options):
 
 
 def comes_true(condition):
-    """Whether a condition that another process brings about, and that nothing announces, comes true."""
+    """Whether a condition that another thread or process brings about, and that nothing announces, comes true."""
     until = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > until:

@@ -93,7 +93,7 @@ def watch_windows() -> None:
             WINDOWS[origin.epoch, position] = window
         return made
 
-    Planner.plan = noted  # type: ignore[method-assign]
+    Planner.plan = noted
 
 
 def rows_of(batch: Batch) -> list[list[Any]]:
@@ -102,7 +102,7 @@ def rows_of(batch: Batch) -> list[list[Any]]:
     positions = origin.positions.tolist()
     partners = positions if mix is None else origin.positions[mix.partner].tolist()
     shares = [1.0] * len(positions) if mix is None else mix.lam.tolist()
-    targets = [digest(target) for target in batch.targets.unsqueeze(-1)]  # type: ignore[union-attr]
+    targets = [digest(target) for target in batch.targets.unsqueeze(-1)]
     columns = (positions, origin.sample_ids.tolist(), origin.keys, partners, shares, map(digest, batch.images), targets)
     return [
         [position, sample, key, WINDOWS.pop((origin.epoch, position)), *rest]
@@ -130,7 +130,7 @@ def main() -> int:
             os.write(self._rows, json.dumps(record).encode() + b"\n")
             trap.batch()
 
-    batch_log.BatchLog = WatchedLog  # type: ignore[misc]
+    batch_log.BatchLog = WatchedLog
     write_sealed, replace = checkpoints.write_sealed, Path.replace
 
     def watched_write(state: dict[str, Any], path: Path) -> None:
@@ -148,7 +148,7 @@ def main() -> int:
         return replace(path, target)
 
     checkpoints.write_sealed = watched_write
-    Path.replace = watched_replace  # type: ignore[method-assign]
+    Path.replace = watched_replace
     sys.argv = [str(PROGRAM), *sys.argv[3:]]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         if action.choices is None and name.startswith(_FOLDERS):
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # where shtab looks for it
         elif action.choices is None and (name.startswith(_FILES) or action.dest in ("output", "sheet")):
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # likewise
     sys.stdout.write(shtab.complete(parser, shell=arguments.shell))
     return 0
 

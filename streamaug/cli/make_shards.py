@@ -77,23 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print(report: Report, *, as_json: bool, skip_bad: bool) -> None:
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "shards": report.shards,
-                    "num_shards": report.num_shards,
-                    "num_samples": report.num_samples,
-                    "num_bytes": report.num_bytes,
-                    "num_classes": report.num_classes,
-                    "num_kept": report.num_kept,
-                    "bad": [bad._asdict() for bad in report.bad],
-                    "is_complete": report.is_complete,
-                    "waiting_for": report.waiting_for,
-                    "suffixes": sorted(report.suffixes),
-                },
-                indent=1,
-            )
-        )
+        print(json.dumps(_as_dict(report), indent=1))
         return
     for bad in report.bad:
         print(f"{bad.source}: {bad.reason}")
@@ -119,6 +103,21 @@ def _print(report: Report, *, as_json: bool, skip_bad: bool) -> None:
     if "cls" not in report.suffixes or not set(images) <= set(IMAGE_COMPONENTS[:4]):
         label = ', "cls"' if "cls" in report.suffixes else ","
         print(f'open them with components=("{";".join(images)}"{label})')
+
+
+def _as_dict(report: Report) -> dict[str, object]:
+    return {
+        "shards": report.shards,
+        "num_shards": report.num_shards,
+        "num_samples": report.num_samples,
+        "num_bytes": report.num_bytes,
+        "num_classes": report.num_classes,
+        "num_kept": report.num_kept,
+        "bad": [bad._asdict() for bad in report.bad],
+        "is_complete": report.is_complete,
+        "waiting_for": report.waiting_for,
+        "suffixes": sorted(report.suffixes),
+    }
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ sample's path through the decoder depends on the sample alone, unless the user g
 
 from collections.abc import Mapping
 
-from streamaug.dali.layout import SHAPE, START
+from streamaug.dali.feeds import SHAPE, START
 from streamaug.ops.nodes import Node, dali_fn, dali_types
 
 

@@ -10,26 +10,19 @@ from functools import partial
 from typing import Any
 
 from streamaug.dali.decode import decode
-from streamaug.dali.layout import (
-    Geometry,
-    GeometryFeed,
-    Layout,
+from streamaug.dali.feeds import (
     RowFeed,
-    TurnFeed,
-    View,
     is_of_all_rows,
     mirror_feed,
     parameter_feed,
     rows_feed,
     selected_feed,
 )
-from streamaug.ops.base import Color, Photometric
-from streamaug.ops.nodes import Arguments, Node, chosen, dali, dali_fn, dali_types, joined, where, with_prefix
+from streamaug.dali.layout import Geometry, Layout, View
+from streamaug.dali.resample import resample, upright
+from streamaug.ops.base import Photometric
+from streamaug.ops.nodes import Arguments, Node, chosen, dali_fn, dali_types, joined, where, with_prefix
 from streamaug.recipes.output import Output
-
-#: Samples of a GPU's resize at a launch. The memory between its two passes grows with them: of an ImageNet
-#: photograph 1 MB each.
-_SAMPLES_PER_RESIZE = 128
 
 
 def define(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder_load: float = 0.0) -> list[Node]:
@@ -50,13 +43,13 @@ def define(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder_
     if layout.joins_views:
         return [_joined(layout, encoded, nodes, hw_decoder_load)]
     image = _decoded(layout, encoded, nodes, hw_decoder_load)
-    frames = [_geometry(geometry, number, image, nodes) for number, geometry in enumerate(layout.geometries)]
+    frames = [resample(geometry, number, image, nodes) for number, geometry in enumerate(layout.geometries)]
     return [_view(layout, view, number, frames[view.geometry], nodes) for number, view in enumerate(layout.views)]
 
 
 def _decoded(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder_load: float) -> Node:
     image = decode(encoded, nodes, layout.device, hw_decoder_load)
-    return _upright(image, nodes) if layout.recipe.apply_orientation else image
+    return upright(image, nodes) if layout.recipe.apply_orientation else image
 
 
 def _cuts(layout: Layout, geometry: Geometry, encoded: Node, nodes: Mapping[str, Node], hw_decoder_load: float) -> Node:
@@ -69,7 +62,7 @@ def _cuts(layout: Layout, geometry: Geometry, encoded: Node, nodes: Mapping[str,
 
     def resized(encoded: Node, *inputs: Node) -> Node:
         own = dict(zip(names, inputs, strict=True))
-        return _geometry(geometry, 0, _decoded(layout, encoded, own, hw_decoder_load), own)
+        return resample(geometry, 0, _decoded(layout, encoded, own, hw_decoder_load), own)
 
     def filler(encoded: Node, *_: Node) -> Node:
         return fn.reshape(encoded, shape=[1, 1, 3], layout="HWC")
@@ -90,7 +83,7 @@ def _joined(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder
     encoded, *inputs = chosen(holds_image, [encoded, *(nodes[name] for name in names)])
     own = dict(zip(names, inputs, strict=True))
     image = _decoded(layout, encoded, own, hw_decoder_load)
-    frames = [_geometry(geometry, number, image, own) for number, geometry in enumerate(layout.geometries)]
+    frames = [resample(geometry, number, image, own) for number, geometry in enumerate(layout.geometries)]
     views = [
         _photometry(layout, view, number, frames[view.geometry], own, (holds_image,))[0]
         for number, view in enumerate(layout.views)
@@ -98,145 +91,6 @@ def _joined(layout: Layout, encoded: Node, nodes: Mapping[str, Node], hw_decoder
     output = layout.recipe.output
     image = joined(views, [nodes[rows_feed(number)] for number in range(len(views) - 1)])
     return _output(output, image, nodes[RowFeed.MIRROR], _dtype(output))
-
-
-def _upright(image: Node, nodes: Mapping[str, Node]) -> Node:
-    """The windows, turned by their orientations; upright windows pass unchanged."""
-
-    def turned(image: Node, transposed: Node, size: Node, horizontal: Node, vertical: Node) -> Node:
-        image = where(transposed, [image, size], _transpose)
-        return dali_fn().flip(image, horizontal=horizontal, vertical=vertical)
-
-    if TurnFeed.MATRIX in nodes:
-        return where(nodes[TurnFeed.TURNED], [image, nodes[TurnFeed.MATRIX], nodes[TurnFeed.SIZE]], _moved)
-    feeds = (TurnFeed.TRANSPOSED, TurnFeed.TRANSPOSED_SIZE, TurnFeed.HORIZONTAL, TurnFeed.VERTICAL)
-    return where(nodes[TurnFeed.TURNED], [image, *(nodes[feed] for feed in feeds)], turned)
-
-
-def _geometry(geometry: Geometry, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
-    """The decoded window after the geometry, but for a horizontal mirroring, which is part of the output."""
-    if geometry.one_warp:
-        return _warp(geometry, number, image, nodes)
-    image = _resize(geometry, number, image, nodes)
-    if geometry.warps:
-        feeds = (GeometryFeed.MATRIX.of(number), GeometryFeed.BORDERED.of(number))
-        names = [name for name in feeds if name in nodes]
-
-        def warped(image: Node, *inputs: Node) -> Node:
-            return _warp(geometry, number, image, dict(zip(names, inputs, strict=True)))
-
-        return where(nodes[GeometryFeed.WARPED.of(number)], [image, *(nodes[name] for name in names)], warped)
-    if GeometryFeed.VERTICAL.of(number) in nodes:
-        return dali_fn().flip(image, horizontal=0, vertical=nodes[GeometryFeed.VERTICAL.of(number)])
-    return image
-
-
-def _resize(geometry: Geometry, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
-    """The resize with a filter.
-
-    Where all samples get one size, a CPU splits them into three groups: enlarged samples go through a warp, which does
-    the same arithmetic at half the cost; samples that `sideways` chose are resized lying on their side, which is faster
-    in DALI; the others are resized directly. Where sizes differ from sample to sample, and on a GPU, there is the plain
-    resize alone.
-    """
-    fn, types = dali_fn(), dali_types()
-
-    # The plain resize, with the region of interest of each sample where it is not the whole window.
-    kinds = {
-        "bilinear": types.INTERP_LINEAR,
-        "bicubic": types.INTERP_CUBIC,
-        "lanczos": types.INTERP_LANCZOS3,
-    }
-    kind = kinds[geometry.interpolation]
-    feeds = [feed for feed in (GeometryFeed.ROI_START, GeometryFeed.ROI_END) if feed.of(number) in nodes]
-    rois = [nodes[feed.of(number)] for feed in feeds]
-    launches = {}
-    if geometry.device == "gpu":
-        launches["minibatch_size"] = min(dali().Pipeline.current().max_batch_size, _SAMPLES_PER_RESIZE)
-
-    def resize(image: Node, size: Any, *rois: Node) -> Node:
-        regions = {str(feed): roi for feed, roi in zip(feeds, rois, strict=True)}
-        return fn.resize(image, interp_type=kind, antialias=True, size=size, **regions, **launches)
-
-    size = geometry.lead_size
-    if size is None or not geometry.may_transpose:
-        return resize(image, nodes[GeometryFeed.SIZE.of(number)] if size is None else size, *rois)
-
-    # Samples that lie on their side, and those that do not.
-    def on_its_side(image: Node, transposed_size: Node, *rois: Node) -> Node:
-        return _transpose(resize(_transpose(image, transposed_size), size[::-1], *rois), size)
-
-    def shrunk(image: Node, transposed: Node, transposed_size: Node, *rois: Node) -> Node:
-        return where(
-            transposed,
-            [image, transposed_size, *rois],
-            on_its_side,
-            lambda image, _, *rois: resize(image, size, *rois),
-        )
-
-    inputs = [nodes[GeometryFeed.TRANSPOSED.of(number)], nodes[GeometryFeed.TRANSPOSED_SIZE.of(number)], *rois]
-    if not geometry.warps_enlarged:
-        return shrunk(image, *inputs)
-
-    # Samples that are enlarged.
-    def enlarged(image: Node, zoom: Node, *_: Node) -> Node:
-        return fn.experimental.warp_perspective(
-            image, matrix=zoom, size=size, border_mode="replicate", interp_type=types.INTERP_LINEAR
-        )
-
-    return where(
-        nodes[GeometryFeed.ENLARGED.of(number)],
-        [image, nodes[GeometryFeed.ZOOM.of(number)], *inputs],
-        enlarged,
-        lambda image, _, *inputs: shrunk(image, *inputs),
-    )
-
-
-def _transpose(image: Node, size: Any) -> Node:
-    """Rows become columns; `size` is that of the result."""
-    return _moved(image, [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0], size)
-
-
-def _moved(image: Node, matrix: Any, size: Any) -> Node:
-    """Whole pixels at other positions: `matrix` maps pixel numbers of the result to those of the image."""
-    fn, types = dali_fn(), dali_types()
-
-    return fn.experimental.warp_perspective(
-        image,
-        matrix=matrix,
-        size=size,
-        border_mode="replicate",
-        interp_type=types.INTERP_NN,
-        pixel_origin="center",
-    )
-
-
-def _warp(geometry: Geometry, number: int, image: Node, nodes: Mapping[str, Node]) -> Node:
-    """The one warp: with the recipe's border for samples that may show it, else with the image's own edge."""
-    fn, types = dali_fn(), dali_types()
-
-    def warp(image: Node, matrix: Node, mode: str, fill: Color) -> Node:
-        return fn.experimental.warp_perspective(
-            image,
-            matrix=matrix,
-            size=geometry.size,
-            border_mode=mode,
-            fill_value=list(fill) if isinstance(fill, tuple) else fill,
-            interp_type=types.INTERP_LINEAR,
-            pixel_origin="corner",
-        )
-
-    border, matrix = geometry.border, nodes[GeometryFeed.MATRIX.of(number)]
-    if border is None:
-        return warp(image, matrix, "replicate", 0.0)
-    if not geometry.two_borders:
-        return warp(image, matrix, *border)
-    return where(
-        nodes[GeometryFeed.BORDERED.of(number)],
-        [image, matrix],
-        lambda image, matrix: warp(image, matrix, *border),
-        lambda image, matrix: warp(image, matrix, "replicate", 0.0),
-    )
 
 
 def _photometry(

@@ -14,20 +14,18 @@ import numpy.typing as npt
 from streamaug.batch import Int64Array, Origin
 from streamaug.dali.composition import SUPPORT, Composed, compose, mirroring, needed_part, rectangle, resizing
 from streamaug.dali.draws import BatchDraws
-from streamaug.dali.layout import (
+from streamaug.dali.feeds import (
     SHAPE,
     START,
-    Geometry,
     GeometryFeed,
-    Layout,
     RowFeed,
     TurnFeed,
-    View,
     mirror_feed,
     parameter_feed,
     rows_feed,
     selected_feed,
 )
+from streamaug.dali.layout import Geometry, Layout, View
 from streamaug.dali.orientation import Turns, stored_window, turn_matrices, turns
 from streamaug.dali.sideways import sideways
 from streamaug.geometry import Matrices, translation
@@ -43,7 +41,7 @@ class Plan:
     """The numbers of a batch.
 
     Attributes:
-        feeds: Name (see `layout`) to contiguous array (B, ...), or list of B arrays: the inputs beside the encoded
+        feeds: Name (see `feeds`) to contiguous array (B, ...), or list of B arrays: the inputs beside the encoded
             images, in a fixed order. V·B rows where the graph joins the views (`Layout.joins_views`).
         matrices: Each view's float64 (B, 3, 3) from source pixels, turned by EXIF if the recipe asks, to output pixels.
         selected: Index of the random stream to bool (B,): the samples that the operation changes.

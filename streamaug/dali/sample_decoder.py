@@ -10,7 +10,7 @@ import torch
 
 from streamaug.dali.builds import require_docstrings
 from streamaug.dali.decode import decode
-from streamaug.dali.layout import SHAPE, START
+from streamaug.dali.feeds import SHAPE, START
 from streamaug.dali.runner import Runner
 from streamaug.encoded import Encoded
 from streamaug.ops.nodes import dali_tensors

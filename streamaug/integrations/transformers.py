@@ -126,12 +126,12 @@ class StreamTrainerMixin:
         if isinstance(chosen, str):
             chosen = trainer.eval_dataset[chosen]
         loader = self._evaluation(chosen)
-        return super().get_eval_dataloader(eval_dataset) if loader is None else loader  # type: ignore[misc]
+        return super().get_eval_dataloader(eval_dataset) if loader is None else loader  # type: ignore[misc]  # likewise
 
     def get_test_dataloader(self, test_dataset: Any) -> Any:
         """The loader of a chain; Trainer's own loader for other datasets."""
         loader = self._evaluation(test_dataset)
-        return super().get_test_dataloader(test_dataset) if loader is None else loader  # type: ignore[misc]
+        return super().get_test_dataloader(test_dataset) if loader is None else loader  # type: ignore[misc]  # likewise
 
     def _evaluation(self, dataset: Any) -> "_TrainerLoader | None":
         stage = dataset.stage if isinstance(dataset, StageDataset) else dataset

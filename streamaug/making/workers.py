@@ -68,10 +68,10 @@ def in_processes(
         workers += [_start(function, fork=fork) for _ in first]
         for worker, task in zip(workers, first, strict=True):
             worker.pipe.send(task)
-        by_pipe = {worker.pipe: worker for worker in workers}
+        by_pipe: dict[object, _Worker] = {worker.pipe: worker for worker in workers}
         while by_pipe:
-            for pipe in connection.wait(list(by_pipe), tick):
-                kind, value = _received(by_pipe[pipe])  # type: ignore[index]
+            for pipe in connection.wait([worker.pipe for worker in by_pipe.values()], tick):
+                kind, value = _received(by_pipe[pipe])
                 if kind == "count":
                     count(value)
                 elif kind == "error":
@@ -79,9 +79,9 @@ def in_processes(
                 else:
                     following = list(islice(waiting, 1))
                     if following:
-                        by_pipe[pipe].pipe.send(following[0])  # type: ignore[index]
+                        by_pipe[pipe].pipe.send(following[0])
                     else:
-                        del by_pipe[pipe]  # type: ignore[arg-type]
+                        del by_pipe[pipe]
                     yield value
             count(0)
     finally:
@@ -100,6 +100,7 @@ def may_fork() -> bool:
 def _start(function: Function[T, R], *, fork: bool) -> _Worker:
     context = get_context("fork" if fork else "spawn")  # forkserver would keep the environment of its first use
     ours, theirs = context.Pipe()
+    # typeshed knows `Process` for each context alone, not for all.
     process = context.Process(target=_serve, args=(function, theirs), daemon=True)  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         # From Python 3.12 on a fork beside any thread is a warning; it means numpy's threads, which end and begin

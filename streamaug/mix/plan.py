@@ -177,10 +177,9 @@ def _turn(origin: Origin, by_position: Int64Array) -> int:
 
 
 def leaves_rows_alone(origin: Origin) -> bool:
-    """Whether rows stay unmixed that on another number of ranks would have a partner.
+    """Whether a row has no partner here, and would have one in even batches on another number of ranks.
 
-    That is the case where several ranks have batches of odd size. A batch of a single row
-    never has a partner.
+    That is so where several ranks have batches of odd size, and for a batch of a single row.
     """
     size = len(origin.positions)
     if size < 2:

@@ -140,7 +140,17 @@ class Geometric(Operation, ABC):
         return height, width
 
     def static_frame(self, frame: StaticFrame | None) -> StaticFrame | None:
-        """The `frame` after the operation, from that before it; None where the size depends on the image."""
+        """The frame that follows from the recipe alone, after the operation.
+
+        Args:
+            frame: The frame before it; None where no operation has set one.
+
+        Returns:
+            The frame after it: exact, or a lower bound where it differs from image to image; None as for `frame`.
+
+        Raises:
+            RecipeError: If the operation needs another frame before it.
+        """
         return frame
 
     def shows(self) -> Border | None:

@@ -1,16 +1,18 @@
 """Checks of an operation's fields, made when it is constructed.
 
-Each function takes the operation and the name of one of its fields, writes the field's canonical form back (a range as
-a tuple of two floats, a size as a tuple of two ints), and raises a `RecipeError` with the rule and a fix.
+Each check takes the operation and the name of one of its fields, writes the field's canonical form back (a range as a
+tuple of two floats, a size as a tuple of two ints), and raises a `RecipeError` with the rule and a fix. `channels`,
+`bounds`, `pair` and the functions below them read checked fields.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
+from streamaug.arguments import is_number
 from streamaug.errors import RecipeError
 from streamaug.ops.base import Color, Geometric, Operation
 
@@ -39,14 +41,14 @@ def _set(operation: Operation, field: str, value: Any) -> None:
     object.__setattr__(operation, field, value)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def number(operation: Operation, field: str, *, low: float = -math.inf, high: float = math.inf) -> None:
     """A finite number in [low, high]."""
     value = getattr(operation, field)
-    if not _is_number(value) or not math.isfinite(value) or not low <= value <= high:
+    if not is_number(value) or not math.isfinite(value) or not low <= value <= high:
         raise refuse(operation, field, f"must be a number{_within(low, high)}", f"Write {_inside(low, high)}.")
     _set(operation, field, float(value))
 
@@ -54,8 +56,7 @@ def number(operation: Operation, field: str, *, low: float = -math.inf, high: fl
 def integer(operation: Operation, field: str, *, low: int, high: int | None = None) -> None:
     """A whole number in [low, high]."""
     value = getattr(operation, field)
-    fits = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not fits or value < low or (high is not None and value > high):
+    if not _is_whole(value) or value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"within {low}..{high}"
         raise refuse(operation, field, f"must be a whole number {bounds}", f"Write {low}.")
     _set(operation, field, int(value))
@@ -91,7 +92,7 @@ def color(operation: Operation, field: str = "fill", *, optional: bool = False) 
     if value is None and optional:
         return
     levels = tuple(value) if isinstance(value, tuple | list) else (value,) * 3
-    if len(levels) != 3 or not all(_is_number(level) and 0 <= level <= 255 for level in levels):
+    if len(levels) != 3 or not all(is_number(level) and 0 <= level <= 255 for level in levels):
         must = "must be a gray level within 0..255 or (red, green, blue) of such"
         raise refuse(operation, field, must, "Write 127.5, or (124.0, 116.0, 104.0).")
     red, green, blue = (float(level) for level in levels)
@@ -107,8 +108,7 @@ def size(operation: Operation, field: str = "size") -> None:
     """A positive whole number for a square, or (height, width)."""
     value = getattr(operation, field)
     pair = (value, value) if not isinstance(value, tuple | list) else tuple(value)
-    whole = len(pair) == 2 and all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in pair)
-    if not whole or min(pair) < 1:
+    if len(pair) != 2 or not all(map(_is_whole, pair)) or min(pair) < 1:
         fix = "Write 224, or (224, 224)."
         raise refuse(operation, field, "must be a positive whole number or (height, width) of such", fix)
     _set(operation, field, (int(pair[0]), int(pair[1])))
@@ -126,7 +126,7 @@ def resampling(operation: Geometric) -> None:
 def ordered_range(operation: Operation, field: str, *, low: float = -math.inf, high: float = math.inf) -> None:
     """(a, b) with low ≤ a ≤ b ≤ high; one number d is (d, d)."""
     value = getattr(operation, field)
-    _range(operation, field, (value, value) if _is_number(value) else value, low, high)
+    _range(operation, field, (value, value) if is_number(value) else value, low, high)
 
 
 def whole_range(operation: Operation, field: str, *, low: int, high: int) -> None:
@@ -141,30 +141,51 @@ def whole_range(operation: Operation, field: str, *, low: int, high: int) -> Non
 def symmetric_range(operation: Operation, field: str, *, limit: float) -> None:
     """(a, b) with -limit ≤ a ≤ b ≤ limit; one number d ≥ 0 is (-d, d)."""
     value = getattr(operation, field)
-    if _is_number(value) and value < 0:
+    if is_number(value) and value < 0:
         raise refuse(operation, field, "one number d means (-d, d) and must not be negative", f"Write {-value}.")
-    _range(operation, field, (0.0 - value, value) if _is_number(value) else value, -limit, limit)
+    _range(operation, field, (0.0 - value, value) if is_number(value) else value, -limit, limit)
 
 
 def factor_range(operation: Operation, field: str) -> None:
     """Factors (a, b) with 0 ≤ a ≤ b; one number d in 0..1 is (1 - d, 1 + d)."""
     value = getattr(operation, field)
-    if _is_number(value) and not 0 <= value <= 1:
+    if is_number(value) and not 0 <= value <= 1:
         raise refuse(operation, field, "one number d means (1 - d, 1 + d) and must lie within 0..1", "Write 0.4.")
-    _range(operation, field, (1 - value, 1 + value) if _is_number(value) else value, 0.0, math.inf)
+    _range(operation, field, (1 - value, 1 + value) if is_number(value) else value, 0.0, math.inf)
 
 
 def fractions(operation: Operation, field: str) -> None:
     """A pair of fractions, each 0..1, in any order."""
     value = getattr(operation, field)
-    fits = isinstance(value, tuple | list) and len(value) == 2 and all(_is_number(v) and 0 <= v <= 1 for v in value)
+    fits = isinstance(value, tuple | list) and len(value) == 2 and all(is_number(v) and 0 <= v <= 1 for v in value)
     if not fits:
         raise refuse(operation, field, "must be two fractions within 0..1", "Write (0.1, 0.1).")
     _set(operation, field, (float(value[0]), float(value[1])))
 
 
+def sides(operation: Operation, field: str) -> None:
+    """A whole number of at least 0 for all sides, or (top, bottom, left, right)."""
+    value = getattr(operation, field)
+    four = tuple(value) if isinstance(value, tuple | list) else (value,) * 4
+    if len(four) != 4 or not all(map(_is_whole, four)) or min(four) < 0:
+        must = "must be a whole number of at least 0, or (top, bottom, left, right) of such"
+        raise refuse(operation, field, must, "Write 4, or (4, 4, 0, 0).")
+    top, bottom, left, right = (int(v) for v in four)
+    _set(operation, field, top if top == bottom == left == right else (top, bottom, left, right))
+
+
+def weights(operation: Operation, field: str, count: int) -> None:
+    """`count` finite numbers of at least 0, not all 0."""
+    value = getattr(operation, field)
+    fits = isinstance(value, tuple | list) and len(value) == count
+    if not fits or not all(is_number(v) and math.isfinite(v) and v >= 0 for v in value) or not sum(value) > 0:
+        must = f"must be {count} numbers of at least 0, not all 0"
+        raise refuse(operation, field, must, f"Write {(1.0,) * count}.")
+    _set(operation, field, tuple(float(v) for v in value))
+
+
 def _range(operation: Operation, field: str, pair: Any, low: float, high: float) -> None:
-    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(_is_number(v) for v in pair):
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(is_number(v) for v in pair):
         inside = _inside(low, high)
         raise refuse(operation, field, "must be a number or (low, high)", f"Write ({inside}, {inside}).")
     first, second = float(pair[0]), float(pair[1])
@@ -210,25 +231,3 @@ def whole_between(value: RangeLike, draws: npt.NDArray[np.float64]) -> npt.NDArr
     """Whole numbers of a range, both ends included, equally often, from uniform numbers of [0, 1)."""
     low, high = bounds(value)
     return np.asarray(np.floor(low + (high - low + 1) * draws), np.int64)
-
-
-def sides(operation: Operation, field: str) -> None:
-    """A whole number of at least 0 for all sides, or (top, bottom, left, right)."""
-    value = getattr(operation, field)
-    four = tuple(value) if isinstance(value, tuple | list) else (value,) * 4
-    whole = len(four) == 4 and all(isinstance(v, int | np.integer) and not isinstance(v, bool) and v >= 0 for v in four)
-    if not whole:
-        must = "must be a whole number of at least 0, or (top, bottom, left, right) of such"
-        raise refuse(operation, field, must, "Write 4, or (4, 4, 0, 0).")
-    top, bottom, left, right = (int(v) for v in four)
-    _set(operation, field, top if top == bottom == left == right else (top, bottom, left, right))
-
-
-def weights(operation: Operation, field: str, count: int) -> None:
-    """`count` finite numbers of at least 0, not all 0."""
-    value = getattr(operation, field)
-    fits = isinstance(value, tuple | list) and len(value) == count
-    if not fits or not all(_is_number(v) and math.isfinite(v) and v >= 0 for v in value) or not sum(value) > 0:
-        must = f"must be {count} numbers of at least 0, not all 0"
-        raise refuse(operation, field, must, f"Write {(1.0,) * count}.")
-    _set(operation, field, tuple(float(v) for v in value))

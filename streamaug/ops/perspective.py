@@ -19,7 +19,7 @@ _INWARD = 1.0 - 2.0 * _CORNERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Perspective(Bordered):
-    """Move each corner inward by a random part of `distortion_scale` · half the frame, as torchvision does.
+    """Move each corner inward by up to `distortion_scale` times half the frame, uniformly, as torchvision does.
 
     Args:
         distortion_scale: How far a corner may move, as a fraction of half the frame's width and height, 0..1.

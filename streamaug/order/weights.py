@@ -9,11 +9,12 @@ import operator
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from streamaug.arguments import is_number
 from streamaug.order.base import Int64Array
 
 #: A dataset's share of an epoch: a number, or a pure function from the epoch's number to it.
@@ -38,7 +39,7 @@ class Weights:
         self.weights = list(weights)
         self.vary = any(callable(weight) for weight in weights)
         for i, weight in enumerate(weights):
-            if not callable(weight) and not (_is_number(weight) and 0 < weight <= sys.float_info.max):
+            if not callable(weight) and not (is_number(weight) and 0 < weight <= sys.float_info.max):
                 raise ValueError(
                     f"weights: each must be a positive number, got {weight!r} for dataset {i}. "
                     "Leave out a dataset without a weight."
@@ -89,7 +90,7 @@ def value_at(weight: Weight, epoch: int) -> float:
     except Exception as error:
         error.add_note(f"weights: {_name(weight)} was asked for epoch {epoch}")
         raise
-    if not _is_number(value) or not 0 <= value <= sys.float_info.max:
+    if not is_number(value) or not 0 <= value <= sys.float_info.max:
         raise ValueError(
             f"weights: must be a number of at least 0 in each epoch, got {value!r} of {_name(weight)} for epoch "
             f"{epoch}. Return 0 where a dataset rests."
@@ -204,10 +205,6 @@ class Quotas:
 
 def _name(weight: object) -> str:
     return str(getattr(weight, "__qualname__", None) or repr(weight))
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
 
 
 def _apportion(shares: npt.NDArray[np.float64], seats: int) -> list[int]:

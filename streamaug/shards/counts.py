@@ -19,7 +19,6 @@ from streamaug.storage.location import Location
 from streamaug.storage.parallel import in_parallel
 from streamaug.storage.storage import Storage
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -49,6 +48,9 @@ class Unindexed(NamedTuple):
     url: str
     num_bytes: int
     manifest: Location | None
+
+
+S = TypeVar("S", Listed, Unindexed)
 
 
 def count_shards(storage: Storage, listed: Sequence[Listed], components: Components) -> tuple[list[Counted], Scanner]:
@@ -90,7 +92,7 @@ def count_shards(storage: Storage, listed: Sequence[Listed], components: Compone
 
 def _each(storage: Storage, function: Callable[[S], T], shards: Sequence[S], *, what: str) -> list[T]:
     """The results of a function for each shard, in parallel if a shard is remote."""
-    are_local = all(Location.parse(shard.url).is_local for shard in shards)  # type: ignore[attr-defined]
+    are_local = all(Location.parse(shard.url).is_local for shard in shards)
     return list(in_parallel(storage, function, shards, what=what, threads=1 if are_local else None))
 
 

@@ -75,6 +75,14 @@ def headers_from(file: Seekable, shown_as: str, num_bytes: int, start: int) -> I
     return iter(_Headers(file, shown_as, num_bytes, start))
 
 
+def header_of(block: bytes) -> tarfile.TarInfo | None:
+    """What a block of 512 bytes says as a header, without those that extend it; None if it is none."""
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError):
+        return None
+
+
 class _Headers:
     """The headers of a tar from an offset on; the file may be read elsewhere between two of them."""
 

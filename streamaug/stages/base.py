@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 
-
 #: Attributes of torch's DataLoader that loops ask for, and that a chain, which is not a DataLoader, does not have.
 _OF_LOADERS = frozenset({"dataset", "sampler", "batch_sampler", "batch_size", "mixup_enabled"})
 _NO_LOADER = (

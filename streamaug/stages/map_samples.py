@@ -56,35 +56,45 @@ class MapSamples(Stage):
         return self._mapped(super()._reject(batch, rows), rows)
 
     def _mapped(self, batch: EncodedBatch, rows: Sequence[int]) -> EncodedBatch:
+        """The batch with the function applied to some rows, and to the stand-ins of those that it rejects."""
         pending = list(rows)
         while pending:
             columns = {name: list(column) for name, column in batch.extras.items()}
             rejected = []
             for row in pending:
                 given = {name: bytes(column[row]) for name, column in batch.extras.items()}
-                try:
-                    answer = self._fn(batch.origin.keys[row], given)
-                except Exception as error:
-                    error.add_note(f"MapSamples.fn was given the sample {batch.origin.keys[row]!r}.")
-                    raise
+                answer = self._answer(batch.origin.keys[row], given)
                 if answer is None:
                     rejected.append(row)
                     continue
-                if not isinstance(answer, Mapping) or answer.keys() != given.keys():
-                    got = sorted(answer) if isinstance(answer, Mapping) else type(answer).__name__
-                    raise ValueError(
-                        f"MapSamples.fn: must return the components {sorted(given)} or None, got {got} for "
-                        f"sample {batch.origin.keys[row]!r}. Return them all."
-                    )
                 for name, value in answer.items():
-                    if not isinstance(value, bytes | bytearray | memoryview):
-                        raise TypeError(
-                            f"MapSamples.fn: must return bytes for each component, got {type(value).__name__} for "
-                            f'{name!r} of sample {batch.origin.keys[row]!r}. Encode it: b"7".'
-                        )
                     columns[name][row] = value
             batch = EncodedBatch(batch.data, columns, batch.origin, batch.attempts)
             if rejected:
                 batch = super()._reject(batch, rejected)
             pending = rejected
         return batch
+
+    def _answer(self, key: str, given: dict[str, bytes]) -> Mapping[str, Encoded] | None:
+        """The function's answer for a sample, checked; None rejects the sample."""
+        names = set(given)  # the function may change the dict
+        try:
+            answer = self._fn(key, given)
+        except Exception as error:
+            error.add_note(f"MapSamples.fn was given the sample {key!r}.")
+            raise
+        if answer is None:
+            return None
+        if not isinstance(answer, Mapping) or answer.keys() != names:
+            got = sorted(answer) if isinstance(answer, Mapping) else type(answer).__name__
+            raise ValueError(
+                f"MapSamples.fn: must return the components {sorted(names)} or None, got {got} for "
+                f"sample {key!r}. Return them all."
+            )
+        for name, value in answer.items():
+            if not isinstance(value, bytes | bytearray | memoryview):
+                raise TypeError(
+                    f"MapSamples.fn: must return bytes for each component, got {type(value).__name__} for "
+                    f'{name!r} of sample {key!r}. Encode it: b"7".'
+                )
+        return answer

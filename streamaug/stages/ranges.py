@@ -20,7 +20,7 @@ _INJECTION = "NVTX_INJECTION64_PATH"
 
 def profiler_ranges() -> Ranges | None:
     """Ranges by torch where this process uses CUDA, else by `nvtx` where a profiler has started it, else None."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return _named(torch.cuda.nvtx.range_push), torch.cuda.nvtx.range_pop
     if os.environ.get(_INJECTION) and find_spec("nvtx") is not None:
         nvtx: Any = import_module("nvtx")

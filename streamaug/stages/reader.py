@@ -51,10 +51,10 @@ class ShardReader(Stage):
         repeats: Copies of each sample, each augmented by draws of its own: consecutive slots of its lane, whose bytes
             are fetched once. An epoch keeps its length and takes N/repeats samples, the next epoch other samples.
             Needs shuffle.
-        read_ahead: Whether a pass that ends by itself has read, from the reader's second pass on, the beginning of the
-            next epoch: the first runs of its lanes, within `memory_limit`. They are held until the next pass, which
-            then does not wait for them, or until `close()`; a pass that begins elsewhere, and a loop that is left
-            early, drops them. An `Augmenter` of this reader begins to decode them.
+        read_ahead: From the reader's second pass on, a pass that ends by itself also reads the beginning of the next
+            epoch: the first runs of its lanes, within `memory_limit`. These bytes are held until the next pass, which
+            then does not wait for them, or until `close()`; a pass that begins elsewhere drops them, and so does a loop
+            that is left early. An `Augmenter` of this reader begins to decode them.
         rank: This process's number. None: torch.distributed's, else RANK of the environment, else 0, read at `len()`,
             `peek()`, `check_ranks()` or the first batch.
         world_size: W, the number of processes; None likewise. Give both or neither.
@@ -67,12 +67,11 @@ class ShardReader(Stage):
             once a process. The offset is that of the bad component; of the sample's first component if the bad one is
             missing; null if it has none. Ranks of a host may share a file; a line that cannot be written later is a
             warning.
-        num_classes: K; with it a label that `augment` reads, after any `map_samples`, is a bad sample (`TargetError`)
-            unless it is below K. Without it, only `mixup` or your loss notices a label out of range, as an error that a
-            resumed run meets again. None: any label from 0 on is valid.
-        stall_after: Seconds, above 0, after which a batch that does not come is a warning of the logger
-            "streamaug.stages", which says which stage is late, why, and where its thread is; again after twice as long.
-            None: never.
+        num_classes: K. A label of K or more, as `augment` reads it behind any `map_samples`, makes its sample a bad one
+            (`TargetError`). None: any label from 0 on is valid, and only `mixup` or your loss notices a label out of
+            range, by an error that a resumed run meets again.
+        stall_after: Seconds, above 0, of waiting for a batch after which the logger "streamaug.stages" warns: which
+            stage is late, why, and where its thread is; then again after twice as long. None: never.
 
     Raises:
         TypeError: If `shards` is no `ShardSet`.

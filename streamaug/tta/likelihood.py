@@ -22,7 +22,8 @@ Likelihood = tuple[float, Float64Array, float]
 def of_classes(scores: torch.Tensor, labels: torch.Tensor, weights: Float64Array, temperature: float) -> Likelihood:
     """Loss and derivatives where one of K classes is right, under softmax.
 
-    With p the views' probabilities, w the weights and t the target, a sample's loss is log Σₖ Σᵥ wₖp − log Σᵥ wₜp.
+    With pᵥₖ the probability of class k in view v, wᵥₖ its weight and t the target, a sample's loss is
+    log Σₖ Σᵥ wᵥₖ·pᵥₖ − log Σᵥ wᵥₜ·pᵥₜ.
 
     Args:
         scores: (V, N, K).
@@ -60,7 +61,8 @@ def of_answers(
 ) -> Likelihood:
     """Loss and derivatives of independent classes, under sigmoid: a mean over samples and classes.
 
-    With q the views' probabilities of the right answer and w the weights, a decision's loss is log Σᵥ w − log Σᵥ w·q.
+    With qᵥ the probability of the right answer in view v and wᵥ its weight, a decision's loss is
+    log Σᵥ wᵥ − log Σᵥ wᵥ·qᵥ.
 
     Args:
         scores: (V, N, K).

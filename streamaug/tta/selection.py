@@ -41,7 +41,7 @@ def select_views(
         activation: As in `merge`.
 
     Returns:
-        The chosen views. Report their mean on other data than the data of the choice.
+        The chosen views. Report the metrics of their mean on other data, since these flatter it.
 
     Raises:
         ValueError: If an argument is out of range.

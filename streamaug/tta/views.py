@@ -71,7 +71,7 @@ def view_logits(
 
 
 def _note_dtypes(error: RuntimeError, model: Model, images: torch.Tensor) -> None:
-    """Say beside a model's error that its parameters have another floating dtype than the images, if they have."""
+    """Add to a model's error that its parameters have another floating dtype than the images, if they have."""
     parameters = iter(model.parameters() if isinstance(model, nn.Module) else ())
     dtype = next((parameter.dtype for parameter in parameters if parameter.is_floating_point()), images.dtype)
     if dtype != images.dtype:
@@ -170,7 +170,7 @@ class Predictor:
         self._weights = None if table is None else check_weights(table)
 
     def predict_all(self, batches: Iterator[Batch]) -> Iterator[Prediction]:
-        """Predictions, one for each batch; warns about batch-norm in train mode."""
+        """Predictions, one for each batch; warns of batch-norm in train mode, and of probabilities for logits."""
         warn_of_batch_norms(self._model)
         for number, batch in enumerate(batches):
             yield self._predicted(batch, warns=number == 0)

@@ -112,12 +112,12 @@ def _other(report_on: tuple[ArrayLike, ArrayLike], data: HeldOut) -> HeldOut:
 
 
 def _evaluation(data: HeldOut) -> tuple[Callable[[Float64Array, float], Likelihood], float]:
-    """The likelihood as a function of weights and temperature, and a weight of the prior beside it."""
+    """The likelihood as a function of weights and temperature, and the factor of the prior beside it."""
     if data.activation == "softmax":
         return lambda weights, temperature: of_classes(data.logits, data.targets, weights, temperature), 1.0
     if data.activation == "sigmoid":
         answers = data.answers
-        share = 1.0 / answers.shape[1]  # a mean over classes leaves each class so much less to say
+        share = 1.0 / answers.shape[1]  # as in the mean over classes, of which each class is so small a part
         return lambda weights, temperature: of_answers(data.logits, answers, weights, temperature), share
     if data.targets.ndim > 1:
         return lambda weights, _: of_answers(data.logits, data.targets, weights, None), 1.0 / data.targets.shape[1]

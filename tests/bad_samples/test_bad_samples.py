@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from pictures import decoded, drawn_samples, encoded
+from pictures import decoded, drawn_samples, encoded, without_tables
 from reading import readers, rows
 from shards_on_disk import write_shard, write_shards
 
@@ -20,14 +20,6 @@ def resized_header(jpeg, height, width):
     data = bytearray(jpeg)
     at = data.find(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", height, width)
-    return bytes(data)
-
-
-def without_tables(jpeg):
-    """The JPEG with its Huffman tables damaged: header and end are whole, only a decoder can tell."""
-    data = bytearray(jpeg)
-    at = data.find(b"\xff\xc4")
-    data[at + 4 : at + 21] = b"\xff" * 17
     return bytes(data)
 
 

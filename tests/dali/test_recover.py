@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 from image_files import tiff
-from pictures import decoded, drawn_samples, encoded
+from pictures import decoded, drawn_samples, encoded, without_tables
 from reading import rows
 from shards_on_disk import write_shard
 
@@ -17,14 +17,6 @@ from streamaug.samples.image_header import starts_at_front
 
 SAMPLES = drawn_samples(160, seed=21)
 TRAIN = recipes.imagenet_train(size=16)
-
-
-def without_tables(jpeg):
-    """The JPEG with its Huffman tables damaged."""
-    data = bytearray(jpeg)
-    at = data.find(b"\xff\xc4")
-    data[at + 4 : at + 21] = b"\xff" * 17
-    return bytes(data)
 
 
 def with_zeros(jpeg):

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from orders import whole
 
 from streamaug.order import OrderOptions
 from streamaug.order.mixture import MixtureOrder
@@ -14,10 +15,6 @@ WEIGHTS = [3, 1, 2]
 
 def order():
     return MixtureOrder(SIZES, WEIGHTS, OrderOptions(seed=3, lanes=8, window=160))
-
-
-def whole(one, epoch):
-    return one.sample_ids(epoch, np.arange(one.num_positions))
 
 
 def test_every_epoch_has_the_shares_that_were_asked_for():

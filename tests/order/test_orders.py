@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from orders import ORDERINGS, ORDERS, classes, of_package
+from orders import ORDERINGS, ORDERS, classes, of_package, whole
 
 from streamaug.order import Order, Ordering, OrderOptions, SampleOrder
 
@@ -18,10 +18,6 @@ def test_every_order_of_the_package_is_tested(base):
 @pytest.fixture(params=ORDERS)
 def order(request):
     return ORDERS[request.param]
-
-
-def whole(order, epoch):
-    return order.sample_ids(epoch, np.arange(order.num_positions))
 
 
 def test_samples_are_those_of_the_dataset(order):

@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orders import whole
 
 from streamaug.order import SampleOrder
 
 SIZES = (31, 1, 120, 64, 99, 7, 67)
-
-
-def whole(order, epoch=0):
-    return order.sample_ids(epoch, np.arange(order.num_positions))
 
 
 @settings(max_examples=60, deadline=None)

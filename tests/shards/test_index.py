@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tars import as_webdataset_reads, pairs, write_tar
+from tars import as_webdataset_reads, pairs, samples_of, write_tar
 
 from streamaug.errors import IndexFormatError, ShardError
-from streamaug.shards.index import components_of, count_of, group, read_index, select, write_index
-from streamaug.shards.tar import members
+from streamaug.shards.index import components_of, count_of, read_index, select, write_index
 
 HOSTILE = {
     "dotted directories": ["a.b/c.jpg", "a.b/c.cls", "a.b/d.e/f.jpg", "v1.0/x"],
@@ -37,20 +36,15 @@ def contents(path):
         return file.read()
 
 
-def grouped(path):
-    with path.open("rb") as file:
-        return list(group(members(file, str(path), path.stat().st_size), str(path)))
-
-
 def ours(path):
     data = contents(path)
-    return [(s.key, {k: data[m.offset : m.offset + m.size] for k, m in s.members.items()}) for s in grouped(path)]
+    return [(s.key, {k: data[m.offset : m.offset + m.size] for k, m in s.members.items()}) for s in samples_of(path)]
 
 
 def through_the_index(path):
     data = contents(path)
-    text = write_index(grouped(path))
-    assert count_of(text, "a.idx") == len(grouped(path))
+    text = write_index(samples_of(path))
+    assert count_of(text, "a.idx") == len(samples_of(path))
     found = read_index(text, "a.idx", len(data))
     return [(s.key, {k: data[m.offset : m.offset + m.size] for k, m in s.members.items()}) for s in found]
 
@@ -92,12 +86,12 @@ def test_a_suffix_twice_is_an_error_here_as_in_webdataset(tmp_path, twice):
     with pytest.raises(ValueError, match="duplicate"):
         as_webdataset_reads(path)
     with pytest.raises(ShardError, match=r"a-000001\.tar at offset \d+.*a\."):
-        grouped(path)
+        samples_of(path)
 
 
 def test_asked_components_are_found_by_the_first_alternative_present(tmp_path):
     path = write_tar(tmp_path / "a.tar", [("a.png", b"12"), ("a.jpg", b"1"), ("a.cls", b"333"), ("b.PNG", b"4444")])
-    found = grouped(path)
+    found = samples_of(path)
     index = select(found, components_of(("jpg;png", "cls")))
     assert index.keys == ["a", "b"]
     assert index.sizes.tolist() == [[1, 3], [4, -1]]
@@ -115,7 +109,7 @@ def test_components_that_clash_are_refused(wrong):
 
 def test_the_text_is_dalis_v1_2(tmp_path):
     path = write_tar(tmp_path / "a.tar", [("d/a.jpg", b"12"), ("d/a.CLS", b"1"), ("b.jpg", b"123")])
-    assert write_index(grouped(path)) == "v1.2 2\njpg 512 2 d/a.jpg cls 1536 1 d/a.CLS\njpg 2560 3 b.jpg\n"
+    assert write_index(samples_of(path)) == "v1.2 2\njpg 512 2 d/a.jpg cls 1536 1 d/a.CLS\njpg 2560 3 b.jpg\n"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +155,7 @@ def test_dali_reads_our_index(tmp_path):
     listed += pairs(5)
     path = write_tar(tmp_path / "a.tar", listed, tarfile.PAX_FORMAT)
     index = tmp_path / "a.idx"
-    index.write_text(write_index(grouped(path)))
+    index.write_text(write_index(samples_of(path)))
 
     @pipeline_def(batch_size=7, num_threads=1, device_id=None)
     def graph():
@@ -175,5 +169,5 @@ def test_dali_reads_our_index(tmp_path):
 
 def test_names_with_blanks_take_one_field(tmp_path):
     path = write_tar(tmp_path / "a.tar", [("a b\tc.jpg x", b"12")])
-    line = write_index(grouped(path)).splitlines()[1]
+    line = write_index(samples_of(path)).splitlines()[1]
     assert len(re.split(r"\s", line)) == 4

@@ -8,25 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from servers import http_proxy
-from tars import as_webdataset_reads, consecutive, pairs, write_tar, write_tars
+from tars import as_webdataset_reads, consecutive, pairs, samples_of, write_tar, write_tars
 
 from streamaug.cli import main
 from streamaug.errors import IndexFormatError, ShardError, StorageError
 from streamaug.shards import Shard, ShardSet
-from streamaug.shards.index import group, write_index
+from streamaug.shards.index import write_index
 from streamaug.shards.index_reader import IndexReader
 from streamaug.shards.manifest import Entry
 from streamaug.shards.manifest import write as write_manifest
 from streamaug.shards.node_cache import NodeCache
 from streamaug.shards.scanner import Scanner
-from streamaug.shards.tar import members
 
 COUNTS = (5, 1, 12)
-
-
-def samples_of(path):
-    with path.open("rb") as file:
-        return list(group(members(file, str(path), path.stat().st_size), str(path)))
 
 
 def add_indices(folder):

@@ -2,6 +2,7 @@
 
 import pytest
 from chains import STEPS, epoch, places, plain, standing, taken, train
+from pictures import without_tables
 from reading import reader, rows
 from shards_on_disk import write_shards
 
@@ -11,11 +12,6 @@ from streamaug.dali.runner import Runner
 from streamaug.reader.prefetch import Prefetcher
 
 PREFETCH = 2
-
-
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
 
 
 @pytest.fixture(autouse=True)
@@ -111,14 +107,6 @@ def test_two_chains_of_one_reader(url):
     for number in (0, 1, 3):
         assert made[number] == expected(url, number)
     assert [set(each) for each in made] == [set(range(STEPS * 64))] * 5
-
-
-def without_tables(jpeg):
-    """The JPEG with its Huffman tables damaged: DALI alone finds it."""
-    data = bytearray(jpeg)
-    at = data.find(b"\xff\xc4")
-    data[at + 4 : at + 21] = b"\xff" * 17
-    return bytes(data)
 
 
 FEW = [100, 90]  # of which an epoch of two steps leaves a third out, so that later epochs meet new samples

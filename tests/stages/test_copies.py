@@ -9,16 +9,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from chains import STEPS, epoch, place, places, plain, standing, taken, train
+from chains import STEPS, epoch, negative, place, places, plain, standing, taken, train
 
 import streamaug as sa
 from streamaug import recipes
 from streamaug.testing import differences
-
-
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
 
 
 def saved(value):
@@ -37,10 +32,6 @@ every_copy = pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
 
 
 # --- functions and classes at the level of a module, which pickle finds by name ---------------
-
-
-def negative(batch):
-    return dataclasses.replace(batch, images=-batch.images)
 
 
 def relabelled(key, extras):

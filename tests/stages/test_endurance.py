@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from shards_on_disk import write_shard
-from watching import PATIENCE, fetchers, going_on, started
+from watching import PATIENCE, descriptors, fetchers, going_on, started
 
 import streamaug as sa
 from streamaug import recipes
@@ -19,10 +19,6 @@ from streamaug import recipes
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def descriptors():
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.slow

@@ -18,11 +18,6 @@ import streamaug as sa
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(sa.__file__).parents[1])}
 
 
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
-
 def run(*arguments, patience=PATIENCE):
     return subprocess.run(
         [sys.executable, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=patience, check=False

@@ -19,11 +19,6 @@ with warnings.catch_warnings():
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 
 
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
-
 def as_it_is(chain):
     return chain
 

@@ -5,21 +5,14 @@ import itertools
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from chains import STEPS, epoch, place, places, plain, standing, taken, train
 from reading import rows
 from tqdm import tqdm
-from watching import PATIENCE, fetchers, going_on
+from watching import PATIENCE, descriptors, fetchers, going_on
 
 import streamaug as sa
-
-
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
 
 # --- loops ------------------------------------------------------------------------------------
 
@@ -122,10 +115,6 @@ def test_closing_a_chain_that_another_thread_reads_ends_its_loop_with_an_error(u
 
 
 # --- nothing is left --------------------------------------------------------------------------
-
-
-def descriptors():
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_del_in_the_middle_leaves_no_thread_and_no_pipeline(url):

@@ -14,6 +14,18 @@ def relabel(key, extras):
     return {"cls": str(int(extras["cls"]) % 7).encode()}
 
 
+def with_text(key, extras):
+    """The very dict that it was given, with another component."""
+    extras["txt"] = b"seven"
+    return extras
+
+
+def without_label(key, extras):
+    """The very dict that it was given, without its component."""
+    del extras["cls"]
+    return extras
+
+
 def odd_only(key, extras):
     return extras if int(key.removeprefix("drawn")) % 2 else None
 
@@ -68,6 +80,9 @@ def test_wrong_functions_and_places_are_refused(uneven):
         next(iter(reader(uneven[0]).map_samples(lambda key, extras: {})))
     with pytest.raises(ValueError, match=r"must return the components \['cls'\] or None, got int"):
         next(iter(reader(uneven[0]).map_samples(lambda key, extras: 7)))
+    for change in (with_text, without_label):
+        with pytest.raises(ValueError, match=r"must return the components \['cls'\] or None, got \["):
+            next(iter(reader(uneven[0]).map_samples(change)))
     for label in (7, "7"):  # bytes(7) would be seven zero bytes
         with pytest.raises(
             TypeError, match=f"bytes for each component, got {type(label).__name__} for 'cls' of sample"

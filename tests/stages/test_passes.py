@@ -11,11 +11,6 @@ import streamaug as sa
 from streamaug import recipes
 
 
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
-
 def failing(batch, *, step):
     if batch.origin.step == step:
         raise LookupError("a batch that nobody likes")

@@ -18,11 +18,6 @@ import streamaug as sa
 from streamaug.storage.progress import LINE_SECONDS
 
 
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
-
 class Ticking:
     """A clock on which so many seconds pass with each look."""
 
@@ -76,9 +71,8 @@ def test_a_bar_is_drawn_on_a_terminal_that_does_not_say_its_size(url):
     assert len(last) <= 79
 
 
-def test_a_bar_on_a_terminal_names_what_is_late(url):
+def test_a_bar_on_a_terminal_names_what_is_late(url, clock):
     chain = plain(url).map_batch(changed)
-    SLOW.learn(chain)
     for part, late in (("map_batch", "late: MapBatch (runs its own code)"), ("loop", "late: loop")):
         terminal = Terminal()
         SLOW.part = part
@@ -107,9 +101,8 @@ def test_a_resumed_pass_begins_where_it_was(url):
     assert f" 4/{STEPS} " in text
 
 
-def test_a_narrow_terminal_shows_the_name_rather_than_a_bar(url):
+def test_a_narrow_terminal_shows_the_name_rather_than_a_bar(url, clock):
     chain = plain(url).map_batch(changed)
-    SLOW.learn(chain)
     terminal, SLOW.part = Terminal(80), "map_batch"
     list(sa.progress(chain, file=terminal.file))
     last = terminal.text().rstrip().split("\r")[-1]
@@ -117,18 +110,17 @@ def test_a_narrow_terminal_shows_the_name_rather_than_a_bar(url):
     assert len(last) < 80
 
 
-def test_a_log_has_a_line_every_half_minute(url):
+def test_a_log_has_a_line_every_half_minute(url, clock):
     file = io.StringIO()
     chain = plain(url).map_batch(changed)
-    SLOW.learn(chain)
     SLOW.part = "map_batch"
     assert len(list(sa.progress(chain, file=file, clock=Ticking(LINE_SECONDS / 2)))) == STEPS
     lines = file.getvalue().splitlines()
-    assert [line.partition(",")[0] for line in lines] == [f"epoch 2: step {step} of 6" for step in (2, 4, 6)]
+    assert [line.partition(",")[0] for line in lines] == [f"epoch 0: step {step} of 6" for step in (2, 4, 6)]
     assert "images/s" in lines[0]
     assert "late: MapBatch (runs its own code)" in lines[0]
     file = io.StringIO()
-    list(sa.progress(chain, file=file))
+    list(sa.progress(chain, file=file, clock=Ticking(0)))
     assert file.getvalue() == ""  # over in a moment
 
 

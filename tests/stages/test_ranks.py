@@ -31,11 +31,6 @@ def _no_launcher(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
-
 def late(url):
     """A reader that must find its ranks, of 64 rows a rank."""
     return sa.ShardReader(sa.ShardSet.open(url), batch_size=64, seed=3, lanes=16, window=128)

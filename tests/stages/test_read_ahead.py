@@ -49,11 +49,6 @@ def counted(chain):
     return storage
 
 
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
-
 def read_twice(url, chain=plain, **options):
     """A chain that was read twice to the end, its storage, and no thread left."""
     made = chain(url, **options)

@@ -8,11 +8,6 @@ from torch.utils.data.datapipes.datapipe import IterDataPipe
 import streamaug as sa
 
 
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
-
 def mixed(url):
     return train(url).mixup(num_classes=1000)
 

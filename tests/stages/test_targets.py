@@ -11,11 +11,6 @@ from streamaug import recipes
 from streamaug.errors import BadSampleError, TargetError
 
 
-@pytest.fixture
-def url(uneven):
-    return uneven[0]
-
-
 def chain(url, targets="label", **options):
     return plain(url, **options).augment(recipes.imagenet_train(size=16), device="cpu", num_threads=2, targets=targets)
 

@@ -14,8 +14,9 @@ from streamaug.cli.bench.clock import Work
 from streamaug.cli.bench.subject import Subject, synchronize
 from streamaug.dali.decode import decode
 from streamaug.dali.device import default_threads, resolve_device
+from streamaug.dali.feeds import SHAPE, START
 from streamaug.dali.graph import define
-from streamaug.dali.layout import SHAPE, START, Layout
+from streamaug.dali.layout import Layout
 from streamaug.dali.prepare import Job, Preparer, tensor_list
 from streamaug.dali.runner import Runner
 from streamaug.errors import RecipeError

@@ -102,16 +102,19 @@ def measure(subject: Subject, effort: Effort, *, step_ms: float | None) -> tuple
     """
     plan = _plan(subject, effort)
     with Progress(total=plan.works * effort.repeats, what="Measuring", unit="run") as progress:
+        # Storage alone; then the chain, while a watch sees which cores other programs use.
         reading = in_a_row(plan.reading, effort, step=progress.advance)
         watch = Watch()
         whole = in_a_row(plan.whole, effort, step=progress.advance)
         cores_left = watch.company().cores_left
         subject.chain.seek(0, 0)
+        # The stages other than the augmenter, all in the thread that takes batches.
         python = _Sums()
         for name, alone in plan.stages.items():
             costs = in_a_row(alone, effort, step=progress.advance)
             python.add(costs)
             python.rows.append(Row(name=name, where=PYTHON, **_one_thread(costs)))
+        # The augmenter: headers, then its Python and its graph, each with one operation more than the one before.
         graph: dict[str, Any] = {}
         rows = [_storage_row(plan.reading, reading)]
         saved = None
@@ -130,6 +133,7 @@ def measure(subject: Subject, effort: Effort, *, step_ms: float | None) -> tuple
                 python.add(prepared[last])
             if plan.graphs.variant is not None:
                 saved = difference(run[last], run[plan.graphs.variant.name], _core_ms).median
+        # The copy that a training on a GPU would do behind the chain.
         if plan.copying is not None:
             costs = in_a_row(plan.copying, effort, step=progress.advance)
             rows.append(Row(name="copy to the GPU", where=COPY, in_chain=False, **_one_thread(costs)))

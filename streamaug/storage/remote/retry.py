@@ -45,39 +45,66 @@ def retried(
     Raises:
         StorageError: If no attempt succeeded; names the URL, the last failure, and a fix.
     """
-    started = since = time.monotonic()
-    tries = in_a_row = pauses = had = 0
-    previous: type[RemoteError] | None = None
+    tries = _Tries(deadline, has_answered)
     said = False
     while True:
-        tries += 1
         try:
             return attempt()
         except RemoteError as error:
             failure = error
-        now = time.monotonic()
-        # Progress: the deadline counts from here, and the pauses are short again.
-        came, had = done() - had, max(had, done())
-        if came > 0:
-            since, pauses, previous = now, 0, None
-        in_a_row = in_a_row + 1 if type(failure) is previous else 1
-        previous = type(failure)
-        if now - started >= _SAY_SECONDS and not said:
-            say(failure, now - started)
+        pause = tries.pause_after(failure, done())
+        if tries.seconds >= _SAY_SECONDS and not said:
+            say(failure, tries.seconds)
             said = True
-        # Whether to try again, and when.
-        patience = float("inf") if has_answered else failure.patience
-        left = min(deadline - (now - since), patience - (now - started))
-        if failure.final or in_a_row >= failure.tries or left <= 0.0:
-            break
-        pause = random.uniform(0.5, 1.0) * min(_FIRST_PAUSE * 2**pauses, _LONGEST_PAUSE)
-        pauses += 1
-        if came < _WORTH_BYTES and cancellation.wait(min(pause, left)):
+        if pause is None or (pause > 0.0 and cancellation.wait(pause)):
             break
         counting.add(retries=1)
     if isinstance(failure, MissingError):
         raise StorageError(f"{location.shown}: the object must exist, got none. {failure.fix}") from failure
+    count = f"{tries.count} {'try' if tries.count == 1 else 'tries'}"
     raise StorageError(
-        f"{location.shown}: must be {must_be}, got after {tries} {'try' if tries == 1 else 'tries'} in "
-        f"{now - started:.1f} s: {failure}. {failure.fix}"
+        f"{location.shown}: must be {must_be}, got after {count} in {tries.seconds:.1f} s: {failure}. {failure.fix}"
     ) from failure
+
+
+class _Tries:
+    """The failed tries of an attempt, and whether and when another can help.
+
+    Args:
+        deadline: See `retried`.
+        has_answered: See `retried`.
+
+    Attributes:
+        count: The number of tries.
+        seconds: The time from the beginning to the last failure.
+    """
+
+    def __init__(self, deadline: float, has_answered: bool) -> None:
+        self._deadline, self._has_answered = deadline, has_answered
+        self._started = self._progressed = time.monotonic()
+        self._done = self._pauses = self._in_a_row = 0
+        self._previous: type[RemoteError] | None = None
+        self.count, self.seconds = 0, 0.0
+
+    def pause_after(self, failure: RemoteError, done: int) -> float | None:
+        """Seconds to wait before the next try, 0 if the server works; None where it cannot help, or it is too late.
+
+        Args:
+            failure: The failure.
+            done: The number of bytes that have come so far.
+        """
+        now = time.monotonic()
+        self.count, self.seconds = self.count + 1, now - self._started
+        # Progress: the deadline counts from here, and the pauses are short again.
+        came, self._done = done - self._done, max(self._done, done)
+        if came > 0:
+            self._progressed, self._pauses, self._previous = now, 0, None
+        self._in_a_row = self._in_a_row + 1 if type(failure) is self._previous else 1
+        self._previous = type(failure)
+        patience = float("inf") if self._has_answered else failure.patience
+        left = min(self._deadline - (now - self._progressed), patience - self.seconds)
+        if failure.final or self._in_a_row >= failure.tries or left <= 0.0:
+            return None
+        pause = random.uniform(0.5, 1.0) * min(_FIRST_PAUSE * 2**self._pauses, _LONGEST_PAUSE)
+        self._pauses += 1
+        return min(pause, left) if came < _WORTH_BYTES else 0.0

@@ -19,13 +19,9 @@ FILES = {"a.tar": DATA}
 PAGE = b"<!DOCTYPE html><html><title>Sign in</title><body>Please accept the terms of this network.</body></html>"
 
 
-def is_range(request):
-    return request.method == "GET" and request.start is not None
-
-
 def ranged(make):
     """A server that answers every GET of a range by `make(server, request)`."""
-    return lambda server, request: make(server, request) if is_range(request) else None
+    return lambda server, request: make(server, request) if request.is_range else None
 
 
 def sent_in_chunks(server, request):
@@ -73,7 +69,7 @@ def test_a_slip_passes(name):
     seen = []
 
     def answer(server, request):
-        if is_range(request):
+        if request.is_range:
             seen.append(request)
         return wrong(server, request) if len(seen) == 1 else None
 
@@ -260,7 +256,7 @@ def test_a_shard_that_is_said_to_be_html_is_read_all_the_same():
 
 def test_a_page_is_no_reason_to_take_a_server_for_one_without_ranges(recwarn):
     def answer(server, request):
-        return Reply(200, {"Content-Type": "text/html"}, PAGE) if is_range(request) and request.number == 1 else None
+        return Reply(200, {"Content-Type": "text/html"}, PAGE) if request.is_range and request.number == 1 else None
 
     with served(FILES, answer) as (_, base):
         storage = Storage(StorageOptions(deadline=5))
@@ -272,7 +268,7 @@ def test_a_page_is_no_reason_to_take_a_server_for_one_without_ranges(recwarn):
 def test_one_etag_is_one_version_and_mirrors_may_be_told_by_size():
     def answer(server, request):
         return (
-            server.part(request, request.start, request.stop, ETag=f'"{request.number}"') if is_range(request) else None
+            server.part(request, request.start, request.stop, ETag=f'"{request.number}"') if request.is_range else None
         )
 
     with served(FILES, answer) as (_, base):

@@ -13,16 +13,12 @@ DATA = np.random.default_rng(0).bytes(300_003)
 FILES = {"a.tar": DATA}
 
 
-def is_range(request):
-    return request.method == "GET" and request.start is not None
-
-
 def capped(most):
     """A server whose answers hold `most` bytes at most, and say so."""
 
     def answer(server, request):
         return (
-            server.part(request, request.start, min(request.stop, request.start + most)) if is_range(request) else None
+            server.part(request, request.start, min(request.stop, request.start + most)) if request.is_range else None
         )
 
     return answer
@@ -32,8 +28,8 @@ def in_blocks(size):
     """A cache in between that answers up to the end of its block."""
 
     def answer(server, request):
-        end = request.start // size * size + size if is_range(request) else 0
-        return server.part(request, request.start, min(request.stop, end)) if is_range(request) else None
+        end = request.start // size * size + size if request.is_range else 0
+        return server.part(request, request.start, min(request.stop, end)) if request.is_range else None
 
     return answer
 
@@ -42,7 +38,7 @@ def breaking_off(most):
     """A connection that ends after `most` bytes of a body."""
 
     def answer(server, request):
-        if not is_range(request):
+        if not request.is_range:
             return None
         reply = server.reply(request)
         reply.sent = min(most, len(reply.body))
@@ -55,7 +51,7 @@ def saying_too_much(most):
     """A body that ends where it says, and sooner than its Content-Range says."""
 
     def answer(server, request):
-        if not is_range(request):
+        if not request.is_range:
             return None
         reply = server.reply(request)
         reply.body = reply.body[:most]
@@ -89,7 +85,7 @@ def test_bodies_that_end_anywhere_make_the_same_bytes():
     rng = random.Random(0)
 
     def answer(server, request):
-        if not is_range(request):
+        if not request.is_range:
             return None
         reply = server.reply(request)
         reply.sent = rng.choice([1, 100, 10_000, 100_000, len(reply.body)])
@@ -132,7 +128,7 @@ def test_a_version_that_comes_in_the_middle_of_a_range_is_an_error():
 
 def test_a_server_that_sends_more_than_was_asked_for_is_named_after_three_tries():
     def answer(server, request):
-        if is_range(request):
+        if request.is_range:
             reply = server.reply(request)
             return Reply(206, reply.headers, reply.body + b"more")
         return None

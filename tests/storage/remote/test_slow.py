@@ -83,7 +83,7 @@ def test_a_link_that_is_silent_is_named_with_the_option_that_bounds_it(tmp_path)
 
 @pytest.mark.slow
 def test_why_it_takes_long_is_said_once_and_not_on_every_try(monkeypatch, caplog):
-    """By the clock of the retries, which the test moves on."""
+    """From 0.2 s on here, and not from 10 s on; then for a minute no more."""
     monkeypatch.setattr("streamaug.storage.remote.retry._SAY_SECONDS", 0.2)
     with served({"a.tar": bytes(1000)}, lambda server, request: Reply(503)) as (server, base):
         storage = Storage(StorageOptions(deadline=1.5))
