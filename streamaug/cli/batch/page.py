@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 _THUMBNAIL = 160
 _STYLE = """
-body { font: 13px/1.45 system-ui, sans-serif; color: #18181b; margin: 24px; }
+body { font: 13px/1.45 system-ui, sans-serif; color: #18181b; margin: 24px; overflow-wrap: break-word; }
 h1 { font-size: 20px; margin: 0 0 4px; }
 p.facts { color: #52525b; margin: 0 0 20px; }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(420px, 1fr)); gap: 16px; }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(420px, 100%), 1fr)); gap: 16px; }
 article { border: 1px solid #e4e4e7; border-radius: 8px; padding: 12px; display: flex; gap: 12px; }
 article div.pictures { display: flex; flex-direction: column; gap: 8px; }
 img { display: block; border-radius: 4px; max-width: 224px; }
@@ -53,8 +53,8 @@ def page(title: str, facts: str, batches: list[RankBatch], max_rows: int) -> str
     if len(cards) < total:
         facts += f" Shown: the first {len(cards)} of {total} rows; --rows shows more."
     return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
         f'<p class="facts">{html.escape(facts)}</p>\n<main>\n{"".join(cards)}</main></html>\n'
     )
 
