@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from streamaug.cli.batch.replay import RankBatch
+from streamaug.cli.pictures import picture
 from streamaug.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -127,14 +128,12 @@ def _element(image: "Image.Image", text: str, kind: str) -> str:
 
 
 def _stored(batch: RankBatch, row: int) -> str:
-    """The stored image, small, with the window of the first view; "" where Pillow cannot show it."""
-    from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+    """The stored image, small, with the window of the first view; "" where it cannot be shown."""
+    from PIL import ImageDraw
 
-    try:
-        opened = Image.open(io.BytesIO(bytes(batch.stored[row] or b"")))
-        upright = batch.recipe is not None and batch.recipe.apply_orientation
-        image = (ImageOps.exif_transpose(opened) if upright else opened).convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+    upright = batch.recipe is not None and batch.recipe.apply_orientation
+    image = picture(bytes(batch.stored[row] or b""), upright=upright)
+    if image is None:
         return ""
     full = image.size
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
