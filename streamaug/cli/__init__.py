@@ -8,11 +8,13 @@ import argparse
 import errno
 import io
 import os
+import re
 import select
 import sys
 from collections.abc import Collection, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from streamaug.cli.messages import in_options, warnings_as_lines
 from streamaug.errors import StreamaugError
@@ -72,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         status, text = 130, "interrupted"
     if text:
-        text = in_options(text) if _has_storage_options(given) else text
+        text = in_options(text, _options(given), leads=status == 2)
         print(f"streamaug {given[0]}: {text}", file=sys.stderr)
     try:
         sys.stdout.flush()
@@ -97,7 +99,7 @@ def make_parser(names: Collection[str]) -> argparse.ArgumentParser:
         raw = argparse.RawDescriptionHelpFormatter
         command = commands.add_parser(name, help=line, description=description, formatter_class=raw)
         if name in names:
-            module = import_module(f"streamaug.cli.{name.replace('-', '_')}")
+            module = _module(name)
             module.configure(command)
             command.set_defaults(run=module.run)
     return parser
@@ -122,13 +124,23 @@ def _run(given: Sequence[str]) -> int:
         arguments = make_parser(given[:1]).parse_args(given)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
-    with warnings_as_lines(given[0], options=_has_storage_options(given)):
+    with warnings_as_lines(given[0], _options(given)):
         return int(arguments.run(arguments))
 
 
-def _has_storage_options(given: Sequence[str]) -> bool:
-    """Whether the command opens shards with the options of the command line, and not in a user's function."""
-    return given[0] not in ("batch", "cache", "completion") and not any(each.startswith("--chain") for each in given)
+def _options(given: Sequence[str]) -> frozenset[str]:
+    """The options of a command that its messages may name: not for what a function of the user's sets."""
+    if any(each.startswith("--chain") for each in given):
+        return frozenset()
+    if given[0] == "batch":
+        return frozenset(("--epoch", "--step"))
+    parser = argparse.ArgumentParser()
+    _module(given[0]).configure(parser)
+    return frozenset(re.findall(r"--[a-z-]+", parser.format_usage()))
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"streamaug.cli.{command.replace('-', '_')}")
 
 
 def _nobody_reads() -> bool:

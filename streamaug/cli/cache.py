@@ -29,7 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError: If the folder holds no cache.
     """
     if not BlockCache.own_folder(arguments.folder).is_dir():
-        raise ValueError(f"FOLDER: must hold a cache, got {arguments.folder!r}. Name the cache_dir of StorageOptions.")
+        raise ValueError(
+            f"FOLDER: must hold a cache, got {arguments.folder!r}. Name the folder of --cache-dir, or the cache_dir of "
+            "StorageOptions."
+        )
     cache = BlockCache(Path(arguments.folder), CACHE_MINIMUM)
     size, count = cache.used()
     if arguments.clear:

@@ -5,7 +5,6 @@ writes no file but the sheet.
 """
 
 import argparse
-import io
 import json
 import math
 from collections import Counter
@@ -229,8 +228,10 @@ def _drawn(title: str, found: dict[str, Any]) -> list[str]:
 
 
 def draw_sheet(shards: ShardSet) -> Any:
-    """Thumbnails of samples from all over the dataset, in rows of eight; gray where Pillow cannot decode one."""
+    """Thumbnails of samples from all over the dataset, in rows of eight; gray where one cannot be decoded."""
     from PIL import Image
+
+    from streamaug.cli.pictures import picture
 
     ids = _spread(shards.num_samples, _SHEET).tolist()
     columns = min(8, len(ids))
@@ -241,8 +242,10 @@ def draw_sheet(shards: ShardSet) -> Any:
         start = int(index.offsets[row, 0])
         try:
             data = bytes(shards.storage.read(shards.shards[number].url, start, start + int(index.sizes[row, 0])))
-            image = Image.open(io.BytesIO(data)).convert("RGB")
-        except (OSError, ValueError, SyntaxError, StreamaugError):
+        except (OSError, ValueError, StreamaugError):
+            continue
+        image = picture(data)
+        if image is None:
             continue
         image.thumbnail((_THUMBNAIL - 4, _THUMBNAIL - 4))
         left = place % columns * _THUMBNAIL + (_THUMBNAIL - image.width) // 2

@@ -1,6 +1,7 @@
 """The arguments of every command about shards: the shards, their storage, and the machines that work on them."""
 
 import argparse
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -141,6 +142,6 @@ def storage_options(arguments: argparse.Namespace) -> StorageOptions:
         anonymous=arguments.anonymous,
         concurrency=arguments.concurrency,
         deadline=arguments.deadline,
-        request_timeout=min(_DEFAULTS.request_timeout, arguments.deadline),
+        request_timeout=min(_DEFAULTS.request_timeout, arguments.deadline if arguments.deadline > 0 else math.inf),
         cache_dir=arguments.cache_dir,
     )

@@ -8,6 +8,7 @@ import io
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ import numpy.typing as npt
 from streamaug.encoded import Encoded
 from streamaug.samples.formats import jpeg2000, tiff, webp
 from streamaug.samples.image_header import Header
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: Modes of Pillow whose conversion to RGB keeps the look of the picture, each by way of another mode if it has no
 #: direct one.
@@ -89,9 +93,18 @@ def by_pillow(data: Encoded) -> npt.NDArray[np.uint8]:
         raise UndecodableError("Pillow does not know this form") from error
     except Exception as error:
         raise UndecodableError(f"Pillow cannot decode it: {error}") from error
+    return levels(image)
+
+
+def levels(image: "Image.Image") -> npt.NDArray[np.uint8]:
+    """uint8 (height, width, 3) RGB of Pillow's image, without its alpha; 16 bits are reduced to 8, as by DALI.
+
+    Raises:
+        UndecodableError: If its numbers have no black and white.
+    """
     if image.mode.startswith("I;16"):
-        levels = np.asarray(image, np.uint32)
-        return np.repeat(((levels * 255 + 32767) // 65535).astype(np.uint8)[..., None], 3, axis=2)
+        deep = np.asarray(image, np.uint32)
+        return np.repeat(((deep * 255 + 32767) // 65535).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode not in _MODES:
         raise UndecodableError(
             f"Pillow decodes it to numbers of mode {image.mode}, of which it knows no black and white"

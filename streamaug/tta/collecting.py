@@ -11,7 +11,7 @@ import torch
 
 from streamaug.batch import Batch, decoded
 from streamaug.tta.output import OutputPicker
-from streamaug.tta.views import Model, refuse_nan, view_logits, warn_of_batch_norms
+from streamaug.tta.views import Model, check_classes, refuse_nan, view_logits, warn_of_batch_norms
 
 
 def collect_logits(
@@ -31,13 +31,16 @@ def collect_logits(
     Raises:
         ValueError: If there are no batches or no targets, or a logit is NaN.
     """
-    logits, targets, positions = [], [], []
+    logits: list[torch.Tensor] = []
+    targets, positions = [], []
     warn_of_batch_norms(model)
     for batch in batches:
         values = view_logits(
             model, decoded(batch, "collect_logits").images, batch.views, chunk_size=chunk_size, output=output
         )
-        refuse_nan(torch.isnan(values).any(-1).any(0), batch)
+        refuse_nan(values, batch)
+        if logits:
+            check_classes(values, logits[0].shape[-1])
         if not isinstance(batch.targets, torch.Tensor):
             raise ValueError(  # noqa: TRY004
                 "collect_logits.batches: must have targets, got none. Open the shards with their labels."

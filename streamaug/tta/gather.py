@@ -27,8 +27,8 @@ def merge_predictions(predictions: Iterable[Prediction], *, num_samples: int | N
         step.
 
     Raises:
-        ValueError: If a position is missing or came twice, predictions are of different epochs or seeds, or N is not
-            `num_samples`.
+        ValueError: If a position is missing or came twice, predictions are of different epochs, seeds or numbers of
+            classes, or N is not `num_samples`.
     """
     parts = list(predictions)
     if not parts:
@@ -38,6 +38,12 @@ def merge_predictions(predictions: Iterable[Prediction], *, num_samples: int | N
         raise ValueError(
             f"predictions: must be of one epoch of one reader, got (seed, epoch, lanes) {sorted(identities)}. "
             "Merge each epoch by itself."
+        )
+    classes = sorted({part.probabilities.shape[1] for part in parts})
+    if len(classes) > 1:
+        raise ValueError(
+            f"predictions: must be of one model's classes, got {' and '.join(map(str, classes))} classes. "
+            "Merge each model's predictions by themselves."
         )
     positions = np.concatenate([part.origin.positions for part in parts])
     padding = np.concatenate([part.origin.is_padding for part in parts])

@@ -62,7 +62,13 @@ def held_out(logits: ArrayLike, targets: ArrayLike, activation: Activation | Non
             f"{name}logits: must be (V, N, K), got {tuple(scores.shape)}. Stack the views on the first dimension."
         )
     if not bool(torch.isfinite(scores).all()):
-        raise ValueError(f"{name}logits: must be finite, got a NaN or an infinity. Leave such samples out.")
+        wrong = ~torch.isfinite(scores).all(-1).all(0)
+        first = int(wrong.nonzero()[0])
+        value = scores[:, first][~torch.isfinite(scores[:, first])][0]
+        raise ValueError(
+            f"{name}logits: must be finite, got {int(wrong.sum())} of {len(wrong)} samples that are not, the first "
+            f"number {first} with {float(value)}. Leave such samples out."
+        )
     if activation == "softmax" and scores.shape[2] == 1:
         raise ValueError(
             f"{name}activation: softmax needs two classes or more, got one logit, whose softmax is always 1. "

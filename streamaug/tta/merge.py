@@ -80,9 +80,10 @@ def merge(
     if not 0.0 < temperature < math.inf:
         raise ValueError(f"temperature: must be positive and finite, got {temperature}. 1.0 changes nothing.")
     scores = torch.as_tensor(logits)
-    if scores.ndim != 3 or scores.shape[0] == 0:
+    if scores.ndim != 3 or scores.shape[0] == 0 or scores.shape[2] == 0:
         raise ValueError(
-            f"logits: must be (V, B, K), got {tuple(scores.shape)}. Stack the views on the first dimension."
+            f"logits: must be (V, B, K), V and K at least 1, got {tuple(scores.shape)}. Stack the views on "
+            "the first dimension."
         )
     if activation == "softmax" and scores.shape[2] == 1:
         raise ValueError(

@@ -50,7 +50,7 @@ def view_logits(
         )
     size, device = len(images) // views, device_of(model)
     with torch.inference_mode():
-        parts = []
+        parts: list[torch.Tensor] = []
         for chunk in torch.split(images, chunk_size or size):
             moved = chunk if device is None else chunk.to(device, non_blocking=True)
             try:
@@ -61,13 +61,24 @@ def view_logits(
             logits = pick_logits(answer, output)
             if logits.ndim == 1:
                 logits = logits[:, None]
-            if logits.ndim != 2 or len(logits) != len(chunk):
+            if logits.ndim != 2 or len(logits) != len(chunk) or logits.shape[1] == 0:
                 raise ValueError(
-                    f"model: must return logits ({len(chunk)}, K), got {tuple(logits.shape)}. "
+                    f"model: must return logits ({len(chunk)}, K) of one class or more, got {tuple(logits.shape)}. "
                     "Write output=function, which takes the model's result and returns the logits."
                 )
+            if parts:
+                check_classes(logits, parts[0].shape[1])
             parts.append(logits)
         return torch.cat(parts).view(views, size, -1)
+
+
+def check_classes(logits: torch.Tensor, classes: int) -> None:
+    """Raise ValueError unless logits (..., K) have as many classes as the model's logits before."""
+    if logits.shape[-1] != classes:
+        raise ValueError(
+            f"model: must return as many classes for all images, got {logits.shape[-1]} after {classes}. "
+            "Return a logit for each class, −∞ for a class without a chance."
+        )
 
 
 def _note_dtypes(error: RuntimeError, model: Model, images: torch.Tensor) -> None:
@@ -172,8 +183,11 @@ class Predictor:
     def predict_all(self, batches: Iterator[Batch]) -> Iterator[Prediction]:
         """Predictions, one for each batch; warns of batch-norm in train mode, and of probabilities for logits."""
         warn_of_batch_norms(self._model)
-        for number, batch in enumerate(batches):
-            yield self._predicted(batch, warns=number == 0)
+        classes = None
+        for batch in batches:
+            prediction = self._predicted(batch, classes=classes, warns=classes is None)
+            classes = prediction.probabilities.shape[1]
+            yield prediction
 
     def predict(self, batch: Batch) -> Prediction:
         """The batch's merged probabilities, float32, on the model's device.
@@ -182,13 +196,15 @@ class Predictor:
             ValueError: If the batch is mixed, its views do not fit the weights, the model returns no logits, or a
                 probability is NaN.
         """
-        return self._predicted(batch, warns=False)
+        return self._predicted(batch, classes=None, warns=False)
 
-    def _predicted(self, batch: Batch, *, warns: bool) -> Prediction:
+    def _predicted(self, batch: Batch, *, classes: int | None, warns: bool) -> Prediction:
         targets = decoded(batch, "TestTimeAugment").targets
         if batch.mix is not None or not (targets is None or isinstance(targets, torch.Tensor)):
             raise ValueError("TestTimeAugment: needs images that were not mixed, got a mixed batch. Leave mixing out.")
         logits = view_logits(self._model, batch.images, batch.views, chunk_size=self._chunk_size, output=self._output)
+        if classes is not None:
+            check_classes(logits, classes)
         if warns and self._activation == "softmax":
             warn_of_probabilities(logits)
         with torch.no_grad():  # outside of inference mode, so that the result is an ordinary tensor
@@ -199,20 +215,51 @@ class Predictor:
                 temperature=self._temperature,
                 activation=self._activation,
             ).float()
-        refuse_nan(torch.isnan(logits).any(-1).any(0) | torch.isnan(merged).any(-1), batch)
+        _refuse_nan(torch.isnan(logits).any(-1).any(0) | torch.isnan(merged).any(-1), logits, batch)
         if targets is not None:
             targets = targets.to(merged.device, non_blocking=True)
         return Prediction(merged, targets, batch.origin)
 
 
-def refuse_nan(wrong: torch.Tensor, batch: Batch) -> None:
-    """Raise ValueError with the keys of the samples of a batch that have NaN, bool (B,)."""
+def refuse_nan(logits: torch.Tensor, batch: Batch) -> None:
+    """Raise ValueError with the keys of the samples of a batch whose logits (V, B, K) have NaN."""
+    _refuse_nan(torch.isnan(logits).any(-1).any(0), logits, batch)
+
+
+def _refuse_nan(wrong: torch.Tensor, logits: torch.Tensor, batch: Batch) -> None:
+    """Raise ValueError with the keys of the samples that have NaN, bool (B,), and what in their logits made it."""
     rows = torch.nonzero(wrong)[:, 0].tolist()
-    if rows:
-        keys = [batch.origin.keys[row] for row in rows]
-        shown = ", ".join(map(repr, keys[:10])) + (", …" if len(keys) > 10 else "")
-        raise ValueError(
-            f"model: its logits must be numbers, or −∞ for a class without a chance, got NaN for {len(keys)} samples "
-            f"of epoch {batch.origin.epoch}, step {batch.origin.step}: {shown}. Look for a division by zero in it, or "
-            "for float16 that overflows."
-        )
+    if not rows:
+        return
+    reasons = {row: _reason(logits[:, row]) for row in rows}
+    reason = next(reason for reason in _REASONS if reason in reasons.values())
+    keys = [batch.origin.keys[row] for row in rows if reasons[row] == reason]
+    shown = ", ".join(map(repr, keys[:10])) + (", …" if len(keys) > 10 else "")
+    raise ValueError(
+        f"{_REASONS[reason][0]}, got {reason} for {len(keys)} samples of epoch {batch.origin.epoch}, step "
+        f"{batch.origin.step}: {shown}. {_REASONS[reason][1]}"
+    )
+
+
+_NUMBERS = "model: its logits must be numbers, or −∞ for a class without a chance"
+_OVERFLOW = "Look for a division by zero in it, or for float16 that overflows."
+
+#: What makes a probability NaN, the worst first: the rule that it breaks, and the fix.
+_REASONS = {
+    "NaN": (_NUMBERS, _OVERFLOW),
+    "+∞": (_NUMBERS, _OVERFLOW),
+    "−∞ for every class": (_NUMBERS, "Leave each sample a class that no view rules out."),
+    "0 for every class": (
+        "merge: some class must have a chance by the median, or by the weights",
+        'The views are certain of different classes. Write merge="mean", without weights.',
+    ),
+}
+
+
+def _reason(logits: torch.Tensor) -> str:
+    """Why the merge of a sample's logits (V, K) is NaN."""
+    if bool(torch.isnan(logits).any()):
+        return "NaN"
+    if bool((logits == torch.inf).any()):
+        return "+∞"
+    return "−∞ for every class" if bool((logits == -torch.inf).any(0).all()) else "0 for every class"

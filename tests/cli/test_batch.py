@@ -235,7 +235,7 @@ def test_a_chain_that_ends_in_tuples_saves_tuples_and_still_has_facts(program, c
     [
         ("chain", ["--step", "3"], "--epoch, --step: must both be given without --state"),
         ("chain", ["--epoch", "0"], "--epoch, --step: must both be given without --state"),
-        ("chain", ["--epoch", "0", "--step", "40"], r"seek\.step: must lie in 0\.\.19, got 40"),
+        ("chain", ["--epoch", "0", "--step", "40"], r"batch: --step: must lie in 0\.\.19, got 40"),
         ("chain", ["--epoch", "0", "--step", "0", "--world-size", "0"], "--world-size: must be at least 1"),
         ("chain", ["--epoch", "0", "--step", "0", "--rows", "0"], "--rows: must be at least 1"),
         (

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import re
 
 import numpy as np
 import pytest
@@ -251,6 +252,9 @@ def test_the_page_escapes_what_it_shows_and_draws_every_limit():
     for limit in roof.limits:
         assert f">{WORDS[limit.name]}</text>" in text
     assert 'class="busy"' in text
+    assert text.count("<svg") == 2
+    assert re.findall(r"<div class=\"wide\"><(svg|table)", text) == re.findall(r"<(svg|table)\b", text)
+    assert "div.wide { overflow-x: auto; }" in text  # the page itself does not scroll sideways
 
 
 def _plain(value):

@@ -5,11 +5,14 @@ import json
 
 import numpy as np
 import pytest
+from image_files import COLORS_OF_16_BITS, JPEG_2000_OF_16_BITS
 from PIL import Image
 from shards_on_disk import write_shards
 
+from streamaug import Output, Recipe, ShardReader, ShardSet, ops
 from streamaug.cli import main
-from streamaug.cli.info import histogram
+from streamaug.cli.info import draw_sheet, histogram
+from streamaug.cli.pictures import picture
 
 
 def encoded(width, height, form):
@@ -68,6 +71,37 @@ def test_the_sheet_has_a_thumbnail_for_each_sample(url, tmp_path, capsys):
     centres = sheet[64::128, 64::128]
     is_red = (np.abs(centres.astype(int) - (200, 30, 40)) < 12).all(-1).ravel()
     assert is_red.tolist() == [number not in (7, 30, 31) for number in range(32)]
+
+
+def deep_images():
+    """Images of 16 bits by form, of one dark colour; the JPEG 2000 has all of its colours."""
+    dark = np.full((40, 40), 0x2A80, np.uint16)
+    for form in ("PNG", "TIFF", "JPEG2000"):
+        file = io.BytesIO()
+        Image.fromarray(dark).save(file, form)
+        yield file.getvalue()
+    yield JPEG_2000_OF_16_BITS
+
+
+def test_thumbnails_of_16_bits_have_the_gray_levels_that_training_gets(tmp_path):
+    samples = [(f"s{number}", 0, data) for number, data in enumerate(deep_images())]
+    url = write_shards(tmp_path, "x", samples, [len(samples)])
+    shards = ShardSet.open(url, components=("jpg", "cls"))
+    sheet = np.asarray(draw_sheet(shards)).astype(int)
+    assert (np.abs(sheet[64, 64:384:128] - 0x2A) <= 1).all()
+    colors = sheet[56:72, 440:456]
+    recipe = Recipe([ops.Resize(16)], output=Output(dtype="uint8"))
+    (batch,) = ShardReader(shards, batch_size=4, shuffle=False).augment(recipe, device="cpu")
+    np.testing.assert_array_equal(colors, batch.images[3].permute(1, 2, 0).numpy())
+    assert np.abs(colors - (COLORS_OF_16_BITS >> 8)).max() <= 1
+    assert (np.abs(batch.images[:3].numpy().astype(int) - 0x2A) <= 1).all()
+
+
+def test_bytes_that_are_cut_off_have_no_picture():
+    for data in deep_images():
+        assert picture(data) is not None
+        for stop in (0, 1, 12, 40, len(data) // 2):
+            assert picture(data[:stop]) is None
 
 
 @pytest.mark.parametrize(

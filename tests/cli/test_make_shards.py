@@ -113,10 +113,10 @@ def test_images_are_reduced(root, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{in}", "{out}", "--quality", "80"], "quality: needs max_side"),
+        (["{in}", "{out}", "--quality", "80"], "--quality: needs --max-side"),
         (["{in}", "{out}", "--max-side", "9", "--quality", "101"], "quality: must be 1 to 100, got 101"),
-        (["{in}", "{out}", "--max-side", "0"], "max_side: must be at least 1, got 0"),
-        (["{in}", "{out}", "--processes", "0"], "processes: must be at least 1, got 0"),
+        (["{in}", "{out}", "--max-side", "0"], "--max-side: must be at least 1, got 0"),
+        (["{in}", "{out}", "--processes", "0"], "--processes: must be at least 1, got 0"),
         (["{in}", "{out}", "--part", "3/2"], "part: must be I/N"),
         (["{in}", "{out}", "--part", "x"], "must be I/N, as in 1/4, got 'x'"),
         (["{in}", "{out}", "--shard-size", "1XB"], "must be a size like 256MB or 1GiB, got '1XB'"),

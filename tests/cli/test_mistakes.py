@@ -11,6 +11,7 @@ from tars import consecutive, pairs, write_tar, write_tars
 from watching import PATIENCE
 
 from streamaug.cli import COMMANDS, main
+from streamaug.cli.messages import in_options
 
 COMMAND = Path(sys.executable).with_name("streamaug")
 
@@ -22,7 +23,9 @@ MISTAKES = {
         (["", "out"], 2, "SOURCE: must name a file, folder or URL, got ['']"),
         (["folder", "out"], 2, "SOURCE: must hold a folder for each class, got no folder in 'folder'"),
         (["images", "{x}"], 1, "{x}: the folder must be writable"),
-        (["images", "out", "--processes", "0"], 2, "processes"),
+        (["images", "out", "--processes", "0"], 2, "make-shards: --processes: must be at least 1, got 0"),
+        (["images", "out", "--quality", "50"], 2, "make-shards: --quality: needs --max-side, got 50 alone"),
+        (["images", "out", "--part", "5/4"], 2, "make-shards: --part: must be I/N"),
     ],
     "index": [
         (["missing.tar"], 1, "missing.tar: the file must exist"),
@@ -38,9 +41,10 @@ MISTAKES = {
         ([""], 2, "shards: at least one path or URL is needed"),
         (["${NOT_SET}/x.tar"], 2, "WDS_NOT_SET"),
         (["x-{0..3.tar"], 2, "x-{0..3.tar"),
-        (["{x}", "--components", "jpg,jpg"], 2, "components: each must have a name of its own"),
+        (["{x}", "--components", "jpg,jpg"], 2, "check: --components: each must have a name of its own"),
         (["{x}", "--endpoint", "nonsense"], 2, "--endpoint: must be an http(s) URL"),
-        (["{x}", "--deadline", "nan"], 2, "must be positive, got nan"),
+        (["{x}", "--deadline", "nan"], 2, "check: --deadline: must be positive, got nan"),
+        (["{x}", "--deadline", "-1"], 2, "check: --deadline: must be positive, got -1.0"),
     ],
     "cache": [
         (["missing"], 2, "FOLDER: must hold a cache"),
@@ -59,7 +63,7 @@ MISTAKES = {
             "Check that the server runs, and the port of the URL or of --endpoint.",
         ),
         (["folder", "--split", "train"], 1, "folder: a folder of shards must hold .tar files"),
-        (["{x}", "--split", "train"], 2, "split: for what was named it must be left out"),
+        (["{x}", "--split", "train"], 2, "info: --split: for what was named it must be left out"),
         (["missing.tar"], 1, "missing.tar: the file must exist"),
         (["{x}", "--samples", "0"], 2, "--samples: must be at least 1, got 0"),
         (["{x}", "--sheet", "sheet.txt"], 2, "--sheet: must be a picture in a folder that exists, got 'sheet.txt'"),
@@ -74,7 +78,19 @@ MISTAKES = {
             "--batch-size: an epoch must hold at least one global batch, got 4",
         ),
         (["{x}", "--batch-size", "2", "--step", "2"], 2, "the step one of 0..1, got 0 and 2"),
-        (["{x}", "--batch-size", "2", "--lanes", "9"], 2, "lanes: must not exceed the number of samples"),
+        (
+            ["{x}", "--batch-size", "2", "--lanes", "9"],
+            2,
+            "order: --lanes: must not exceed the number of samples, got 9 lanes for 4 samples. The largest that fits "
+            "is --lanes 4.",
+        ),
+        (["{x}", "--batch-size", "2", "--lanes", "0"], 2, "order: --lanes: must be an integer of at least 1"),
+        (
+            ["{x}", "--batch-size", "2", "--window", "0"],
+            2,
+            "order: --window: must be at least 1 sample, got 0. Left out",
+        ),
+        (["{x}", "--sticky-lanes", "--no-shuffle"], 2, "order: --sticky-lanes: must be False with --no-shuffle"),
     ],
     "batch": [
         (["train", "--epoch", "0", "--step", "0"], 2, "FILE.py:FUNCTION: must name a file and a function in it"),
@@ -101,7 +117,8 @@ MISTAKES = {
         (["missing.tar"], 1, "missing.tar: the file must exist"),
         (["{x}", "--batch-size", "2"], 1, "which is no image format that can be read"),
         (["{x}", "--recipe", "nothing"], 1, "RECIPE: must be one of imagenet_train"),
-        (["{x}", "--device", "tpu"], 1, 'augment.device: must be "auto"'),
+        (["{x}", "--device", "tpu"], 1, 'bench: --device: must be "auto"'),
+        (["{x}", "--components", "txt"], 1, "with --components."),
         (["{x}", "--batch-size", "0"], 2, "--batch-size: must be at least 1, got 0"),
         (["{x}", "--num-classes", "0"], 2, "--num-classes: must be at least 1, got 0"),
         (["{x}", "--threads", "0"], 2, "--threads: must be at least 1, got 0"),
@@ -127,6 +144,11 @@ MISTAKES = {
         (["not_python:recipe", "{x}"], 1, "SyntaxError"),
         (["missing.json", "{x}"], 1, "RECIPE: the file must be readable text, got 'missing.json': No such file"),
         (["binary.json", "{x}"], 1, "RECIPE: the file must be readable text, got 'binary.json': it is not UTF-8"),
+        (
+            ["imagenet_train", "{x}", "--boxes", "json", "--box-format", "no"],
+            1,
+            "preview: --box-format: must be one of",
+        ),
         (["imagenet_train", "missing.tar"], 1, "missing.tar: the file must exist"),
         (["imagenet_train", "{x}", "-o", "folder"], 2, "--output: must end like a format of images, got 'folder'"),
         (["imagenet_train", "{x}", "-o", "no/x.png"], 2, "--output: must lie in a folder that exists, got 'no/x.png'"),
@@ -220,3 +242,31 @@ def test_a_name_that_is_no_text_is_printed_all_the_same(tmp_path):
     )
     assert (done.returncode, done.stderr) == (1, b"")
     assert b"caf\\udce9.tar" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "leads", "text", "expected"),
+    [
+        (["--lanes"], True, "lanes: must be 4", "--lanes: must be 4"),
+        (["--lanes"], False, "lanes: must be readable", "lanes: must be readable"),  # a file of this name
+        (["--window"], True, "lanes: must be 4", "lanes: must be 4"),
+        ([], True, "StorageOptions.deadline: must be 4", "StorageOptions.deadline: must be 4"),
+        (["--deadline"], False, "Raise StorageOptions.deadline.", "Raise --deadline."),
+        (["--lanes"], True, "s3://b/lanes=60/x: must be 4", "s3://b/lanes=60/x: must be 4"),
+        (
+            ["--num-classes"],
+            True,
+            "Mixup.num_classes: wrong. Write num_classes=4.",
+            "Mixup.num_classes: wrong. Write --num-classes 4.",
+        ),
+    ],
+)
+def test_parameters_are_spelled_as_options_that_the_command_has(options, leads, text, expected):
+    assert in_options(text, options, leads=leads) == expected
+
+
+def test_what_a_function_of_the_users_sets_is_no_option(workplace, capsys):
+    (workplace / "own_chain.py").write_text("def chain():\n    raise ValueError('ShardReader.lanes: must be 4')\n")
+    assert main(["batch", "own_chain.py:chain", "--epoch", "0", "--step", "0"]) == 1
+    assert main(["bench", "--chain", "own_chain.py:chain"]) == 1
+    assert capsys.readouterr().err.count("ShardReader.lanes: must be 4") == 2

@@ -149,6 +149,6 @@ def test_what_a_task_raises_and_a_cluster_that_is_none_are_errors_that_say_so(so
     assert "torn.tar at offset 0" in capsys.readouterr().err
     arguments = ["make-shards", str(source[0]), str(tmp_path / "out"), "--ray", address, "--processes", "2"]
     assert main(arguments) == 2
-    assert "processes: must be left out with ray, got 2" in capsys.readouterr().err
+    assert "--processes: must be left out with --ray, got 2" in capsys.readouterr().err
     assert main(["index", str(tmp_path / "torn.tar"), "--ray", "nonsense"]) == 1
     assert "--ray: must be the address of a running cluster, got 'nonsense'" in capsys.readouterr().err

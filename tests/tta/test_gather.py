@@ -63,6 +63,12 @@ def test_a_missing_or_duplicated_position_is_an_error(parts, options, message):
         tta.merge_predictions(parts, **options)
 
 
+def test_predictions_of_different_numbers_of_classes_are_an_error():
+    other = dataclasses.replace(prediction([1]), probabilities=torch.ones(1, 3) / 3)
+    with pytest.raises(ValueError, match="must be of one model's classes, got 2 and 3 classes"):
+        tta.merge_predictions([prediction([0]), other])
+
+
 def test_without_targets_there_are_none():
     assert tta.merge_predictions([prediction([0, 1], targets=False)]).targets is None
 

@@ -132,8 +132,14 @@ def test_one_logit_under_softmax_is_refused_and_sigmoid_named():
 
 
 def test_logits_without_a_view_dimension_are_named():
-    with pytest.raises(ValueError, match=r"logits: must be \(V, B, K\), got \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"logits: must be \(V, B, K\), V and K at least 1, got \(2, 3\)"):
         tta.merge(torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+def test_logits_of_no_class_are_named(activation):
+    with pytest.raises(ValueError, match=r"logits: must be \(V, B, K\), V and K at least 1, got \(2, 3, 0\)"):
+        tta.merge(torch.zeros(2, 3, 0), activation=activation)
 
 
 def test_weights_go_to_another_device_without_a_wait():

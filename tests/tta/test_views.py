@@ -183,8 +183,8 @@ def test_a_batch_without_targets_is_predicted(model):
             lambda x: {"logits": x},
             r"output: the model must return its logits as a tensor, got dict with the keys 'logits'",
         ),
-        (lambda x: x, r"model: must return logits \(6, K\), got \(6, 3, 4, 4\)"),
-        (lambda x: x.flatten(1)[:3], r"model: must return logits \(6, K\), got \(3, 48\)"),
+        (lambda x: x, r"model: must return logits \(6, K\) of one class or more, got \(6, 3, 4, 4\)"),
+        (lambda x: x.flatten(1)[:3], r"model: must return logits \(6, K\) of one class or more, got \(3, 48\)"),
     ],
 )
 def test_a_model_that_returns_no_logits_is_named(output, message):
@@ -255,10 +255,72 @@ def test_nan_is_an_error_that_names_the_samples_and_no_others(model, method, act
             Predictor(broken, method=method, activation=activation).predict(batch()).probabilities
         ).any()
         return
-    with pytest.raises(ValueError, match="got NaN for 1 samples of epoch 0, step 0: 'd'"):
+    name = "NaN" if number != torch.inf else r"\+∞"
+    with pytest.raises(ValueError, match=f"got {name} for 1 samples of epoch 0, step 0: 'd'"):
         Predictor(broken, method=method, activation=activation).predict(batch())
 
 
 def test_many_samples_with_nan_are_counted_and_the_first_named():
     with pytest.raises(ValueError, match=r"got NaN for 6 samples .*: 'a', 'b', 'c', 'd', 'e', 'f'"):
         Predictor(lambda images: torch.full((len(images), 3), torch.nan)).predict(batch())
+
+
+@pytest.mark.parametrize("views", [1, 4])
+@pytest.mark.parametrize("method", tta.METHODS)
+def test_a_sample_without_a_class_left_is_named_and_no_nan_is_spoken_of(model, method, views):
+    def masked(images):
+        logits = model(images)
+        logits[3], logits[4, 1:] = -torch.inf, -torch.inf  # 'd' has no class left, 'e' one
+        return logits
+
+    message = "got −∞ for every class for 1 samples of epoch 0, step 0: 'd'. Leave each sample a class"
+    with pytest.raises(ValueError, match=message) as error:
+        Predictor(masked, method=method).predict(batch(views))
+    assert "NaN" not in str(error.value)
+
+
+def test_views_that_are_certain_of_different_classes_have_no_median_and_the_merge_is_named():
+    def certain(images):
+        calls.append(1)
+        return 1000.0 * torch.eye(3)[[len(calls) - 1] * len(images)]
+
+    calls = []
+    with pytest.raises(
+        ValueError, match=r"merge: some class must have a chance .* got 0 for every class for 6 samples"
+    ):
+        Predictor(certain, method="median").predict(batch(views=3))
+
+
+def test_nan_is_named_before_other_numbers_that_are_not_finite():
+    def broken(images):
+        logits = torch.zeros(len(images), 3)
+        logits[0, 0], logits[1, 0], logits[2] = torch.inf, torch.nan, -torch.inf
+        return logits
+
+    with pytest.raises(ValueError, match="got NaN for 1 samples of epoch 0, step 0: 'b'"):
+        Predictor(broken).predict(batch())
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+def test_logits_of_no_class_are_refused(activation):
+    with pytest.raises(ValueError, match=r"model: must return logits \(6, K\) of one class or more, got \(6, 0\)"):
+        Predictor(lambda images: torch.zeros(len(images), 0), activation=activation).predict(batch())
+
+
+def test_a_number_of_classes_that_changes_is_an_error():
+    class Growing:
+        classes = 2
+
+        def __call__(self, images):
+            self.classes += 1
+            return torch.zeros(len(images), self.classes)
+
+    message = "model: must return as many classes for all images, got 4 after 3"
+    with pytest.raises(ValueError, match=message):
+        Predictor(Growing()).predict(batch(views=2))
+    predictions = Predictor(Growing()).predict_all(iter([batch(views=1)] * 2))
+    assert next(predictions).probabilities.shape == (SIZE, 3)
+    with pytest.raises(ValueError, match=message):
+        next(predictions)
+    with pytest.raises(ValueError, match=message):
+        tta.collect_logits(Growing(), [batch(views=1)] * 2)

@@ -120,7 +120,16 @@ def test_metrics_are_those_of_a_worked_example():
         (torch.zeros(2, 3, 2), torch.zeros(4, dtype=torch.int64), r"targets: must be integers \(3,\)"),
         (torch.zeros(2, 3, 2), torch.zeros(3), r"targets: must be integers \(3,\)"),
         (torch.zeros(2, 3, 2), torch.tensor([0, 1, 2]), "targets: must lie in 0..1, got 0..2"),
-        (torch.full((2, 3, 2), torch.nan), torch.tensor([0, 1, 1]), "logits: must be finite"),
+        (
+            torch.full((2, 3, 2), torch.nan),
+            torch.tensor([0, 1, 1]),
+            "logits: must be finite, got 3 of 3 .* number 0 with nan",
+        ),
+        (
+            torch.tensor([[[0.0, 1.0]] * 3, [[0.0, 1.0], [0.0, -torch.inf], [1.0, 0.0]]]),
+            torch.tensor([0, 1, 1]),
+            "logits: must be finite, got 1 of 3 samples that are not, the first number 1 with -inf",
+        ),
     ],
 )
 def test_wrong_data_are_named(logits, targets, message):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from streamaug.cli.batch.replay import RankBatch
+from streamaug.cli.pictures import picture
 from streamaug.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
 _THUMBNAIL = 160
 _STYLE = """
-body { font: 13px/1.45 system-ui, sans-serif; color: #18181b; margin: 24px; }
+body { font: 13px/1.45 system-ui, sans-serif; color: #18181b; margin: 24px; overflow-wrap: break-word; }
 h1 { font-size: 20px; margin: 0 0 4px; }
 p.facts { color: #52525b; margin: 0 0 20px; }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(420px, 1fr)); gap: 16px; }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(420px, 100%), 1fr)); gap: 16px; }
 article { border: 1px solid #e4e4e7; border-radius: 8px; padding: 12px; display: flex; gap: 12px; }
 article div.pictures { display: flex; flex-direction: column; gap: 8px; }
 img { display: block; border-radius: 4px; max-width: 224px; }
@@ -53,8 +54,8 @@ def page(title: str, facts: str, batches: list[RankBatch], max_rows: int) -> str
     if len(cards) < total:
         facts += f" Shown: the first {len(cards)} of {total} rows; --rows shows more."
     return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
         f'<p class="facts">{html.escape(facts)}</p>\n<main>\n{"".join(cards)}</main></html>\n'
     )
 
@@ -127,14 +128,12 @@ def _element(image: "Image.Image", text: str, kind: str) -> str:
 
 
 def _stored(batch: RankBatch, row: int) -> str:
-    """The stored image, small, with the window of the first view; "" where Pillow cannot show it."""
-    from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+    """The stored image, small, with the window of the first view; "" where it cannot be shown."""
+    from PIL import ImageDraw
 
-    try:
-        opened = Image.open(io.BytesIO(bytes(batch.stored[row] or b"")))
-        upright = batch.recipe is not None and batch.recipe.apply_orientation
-        image = (ImageOps.exif_transpose(opened) if upright else opened).convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+    upright = batch.recipe is not None and batch.recipe.apply_orientation
+    image = picture(bytes(batch.stored[row] or b""), upright=upright)
+    if image is None:
         return ""
     full = image.size
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))

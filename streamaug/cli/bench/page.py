@@ -16,7 +16,8 @@ _INK, _FAINT, _BAR, _BOUND, _CHAIN = "#18181b", "#71717a", "#93b4d8", "#d9622b",
 #: The parts of an image's time, in the order of the chain.
 _PARTS = ("#3f6894", "#4b8f8a", "#3f7d38", "#8a6d00", "#b35c0c", "#b53a3d", "#875079", "#a8536b", "#7a5742", "#6b6560")
 _STYLE = """
-body { font: 14px/1.5 system-ui, sans-serif; color: #18181b; margin: 32px auto; max-width: 980px; padding: 0 16px; }
+body { font: 14px/1.5 system-ui, sans-serif; color: #18181b; margin: 32px auto; max-width: 980px; padding: 0 16px;
+  overflow-wrap: break-word; }
 h1 { font-size: 22px; margin: 0 0 4px; } h2 { font-size: 16px; margin: 32px 0 8px; }
 p.facts { color: #52525b; margin: 0 0 16px; }
 section.verdict { background: #f4f4f5; border-left: 4px solid #d9622b; padding: 12px 16px; margin: 16px 0; }
@@ -27,7 +28,8 @@ th, td { text-align: right; padding: 4px 8px; border-bottom: 1px solid #e4e4e7; 
 th { color: #52525b; font-weight: 600; } td:first-child, th:first-child { text-align: left; white-space: normal; }
 td:nth-child(2), th:nth-child(2) { text-align: left; }
 tr.chain td { font-weight: 600; border-top: 2px solid #18181b; }
-svg { display: block; } code { font-size: 12px; overflow-wrap: anywhere; }
+div.wide { overflow-x: auto; } svg { display: block; min-width: 680px; }
+code { font-size: 12px; overflow-wrap: anywhere; }
 """
 
 
@@ -46,8 +48,8 @@ def page(report: Mapping[str, Any]) -> str:
     changes = "".join(f"<li>{html.escape(change)}</li>" for change in report["changes"])
     confidence = report["chain"]["images_per_second"]["confidence"]
     return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
         f'<p class="facts">{html.escape(facts)}</p>\n'
         f'<section class="verdict">{verdict}</section>\n'
         f"<h2>What to change</h2>\n<ul>{changes}</ul>\n"
@@ -67,10 +69,15 @@ def _text(x: float, y: float, words: str, color: str = _INK, anchor: str = "star
 
 
 def _svg(height: float, parts: Sequence[str]) -> str:
-    return (
+    return _wide(
         f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" width="100%" font-size="13" '
         f'font-family="system-ui, sans-serif">{"".join(parts)}</svg>'
     )
+
+
+def _wide(element: str) -> str:
+    """A box that scrolls sideways in a narrow window, so that the page need not."""
+    return f'<div class="wide">{element}</div>'
 
 
 def _limits(report: Mapping[str, Any]) -> str:
@@ -141,4 +148,4 @@ def _table(report: Mapping[str, Any]) -> str:
     for row in cells(report):
         columns = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
         body += f'<tr class="chain">{columns}</tr>' if row[0] == CHAIN else f"<tr>{columns}</tr>"
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return _wide(f"<table><tr>{head}</tr>{body}</table>")
