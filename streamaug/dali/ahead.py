@@ -13,10 +13,17 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from streamaug.errors import StreamaugError
+
 T = TypeVar("T")
 _Calls = SimpleQueue[tuple[Callable[[], Any], "Future[Any]"] | None]
 
 THREAD_NAME = "streamaug-prepare"
+#: The error of a pass that goes on when the interpreter has ended its threads and freed its pipelines.
+ENDED = (
+    "chain: must be read before the interpreter's exit frees its pipelines and threads, got a batch asked for "
+    "later, in an atexit handler that was registered before them. Register the handler after the first batch."
+)
 
 
 class Ahead:
@@ -35,7 +42,14 @@ class Ahead:
         return None if self._thread is None else self._thread.ident
 
     def submit(self, function: Callable[[], T]) -> "Future[T]":
-        """A future of `function()`, called on the thread."""
+        """A future of `function()`, called on the thread.
+
+        Raises:
+            StreamaugError: If the interpreter ended the thread, as it does before the first atexit handlers that were
+                registered run.
+        """
+        if not self._end.alive:
+            raise StreamaugError(ENDED)
         future: Future[T] = Future()
         if self._thread is None:
             self._thread = threading.Thread(target=_run, args=(self._calls,), name=THREAD_NAME, daemon=True)
@@ -49,7 +63,8 @@ class Ahead:
         The thread itself may call this, when it collects the garbage of an abandoned pass. It then ends after its
         batch.
         """
-        self._end()
+        if self._end.detach() is not None:  # a call of it does nothing once the interpreter has run all finalizers
+            self._calls.put(None)
         thread = self._thread
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             thread.join()

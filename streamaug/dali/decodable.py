@@ -5,6 +5,7 @@ an uncompressed PPM of Pillow's pixels where the header says that DALI would ref
 """
 
 import io
+import threading
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,8 @@ def decodable(images: Iterable[tuple[Encoded, Header]], *, num_threads: int) -> 
     if odd:
         with warnings.catch_warnings(), ThreadPoolExecutor(min(num_threads, len(odd))) as pool:
             warnings.simplefilter("ignore")  # Pillow warns of metadata and of sizes, which `inspect` has judged
-            for number, picture in pool.map(_uncompressed, odd):
+            pooled = threading.main_thread().is_alive()  # pools end before atexit handlers run
+            for number, picture in (pool.map if pooled else map)(_uncompressed, odd):
                 results[number] = picture
     return results
 

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch.utils.dlpack import from_dlpack
 
+from streamaug.dali.ahead import ENDED
+from streamaug.errors import StreamaugError
 from streamaug.ops.nodes import Node, dali, dali_fn
 
 _PIPELINES: "weakref.WeakSet[Any]" = weakref.WeakSet()
@@ -75,6 +77,7 @@ class Runner:
         self._queue.append(arrays)
         self._alive.append(arrays)
         with self._freed_if_it_fails():
+            self._check_alive()
             self._pipeline.reset()
             self._pipeline.schedule_run()
 
@@ -82,11 +85,16 @@ class Runner:
         """The outputs of the oldest batch, each (B, ...), waited for; on a GPU, ordered on torch's current stream."""
         stream = None if self.device is None else torch.cuda.current_stream(self.device)
         with self._freed_if_it_fails():
+            self._check_alive()
             outputs = self._pipeline.share_outputs(cuda_stream=stream)
             tensors = [self._shared(output.as_tensor()) for output in outputs]
             self._pipeline.release_outputs()
         self._alive.popleft()
         return tensors
+
+    def _check_alive(self) -> None:
+        if self._pipeline._pipe is None:  # DALI frees its pipelines in an atexit handler
+            raise StreamaugError(ENDED)
 
     def _shared(self, tensor: Any) -> torch.Tensor:
         # From a capsule torch asks for no device, for which it compares an enum of its own with one of pybind11, which

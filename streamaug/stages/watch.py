@@ -47,8 +47,10 @@ class Watch:
     def end(self) -> None:
         """End the thread and wait for it; it may be in the middle of a line."""
         thread, self._thread = self._thread, None
-        if self._end is not None:
-            self._end()
+        end = None if self._end is None else self._end.detach()
+        if end is not None:  # by hand: in an atexit handler a finalizer does nothing
+            _, put, arguments, _ = end
+            put(*arguments)
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             thread.join(1.0)
 
