@@ -6,6 +6,7 @@ request the wait of a model, and the speed of other loaders on the same shards.
 
 import argparse
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -110,12 +111,12 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--threads: must be at least 1, got {arguments.threads}. Leave it out for augment's own.")
     if arguments.repeats < 2:
         raise ValueError(f"--repeats: must be at least 2, got {arguments.repeats}: one run says nothing. Write 5.")
-    if not arguments.seconds > 0:
-        raise ValueError(f"--seconds: must be positive, got {arguments.seconds}. Write 1.")
-    if not arguments.warm_up >= 0:
-        raise ValueError(f"--warm-up: must not be negative, got {arguments.warm_up}. Write 1.")
-    if arguments.step_ms is not None and not arguments.step_ms > 0:
-        raise ValueError(f"--step-ms: must be positive, got {arguments.step_ms}. Write what a step takes: 180.")
+    if not 0 < arguments.seconds < math.inf:
+        raise ValueError(f"--seconds: must be positive and finite, got {arguments.seconds}. Write 1.")
+    if not 0 <= arguments.warm_up < math.inf:
+        raise ValueError(f"--warm-up: must be finite and at least 0, got {arguments.warm_up}. Write 1.")
+    if arguments.step_ms is not None and not 0 < arguments.step_ms < math.inf:
+        raise ValueError(f"--step-ms: must be positive and finite, got {arguments.step_ms}. Write what a step takes: 180.")
     if arguments.model is not None and arguments.step_ms is None:
         raise ValueError(
             f"--step-ms: must say how long a training step of {arguments.model} takes, got none. Time some steps on "
