@@ -116,7 +116,9 @@ def _check(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.warm_up < math.inf:
         raise ValueError(f"--warm-up: must be finite and at least 0, got {arguments.warm_up}. Write 1.")
     if arguments.step_ms is not None and not 0 < arguments.step_ms < math.inf:
-        raise ValueError(f"--step-ms: must be positive and finite, got {arguments.step_ms}. Write what a step takes: 180.")
+        raise ValueError(
+            f"--step-ms: must be positive and finite, got {arguments.step_ms}. Write what a step takes: 180."
+        )
     if arguments.model is not None and arguments.step_ms is None:
         raise ValueError(
             f"--step-ms: must say how long a training step of {arguments.model} takes, got none. Time some steps on "
