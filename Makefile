@@ -65,7 +65,7 @@ $(FRAMEWORKS_STAMP): pyproject.toml constraints-frameworks.txt
 	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-frameworks.txt --no-deps timm
 	touch $@
 
-# The benchmarks of speed with few rounds, planned for 27 minutes on two quiet cores, then the README's table of them.
+# The benchmarks of speed with few rounds, planned for less than 30 minutes on two quiet cores, then the README's table of them.
 # `benchmarks/gpu.py`, `order.py` (docs/scale.md), `determinism.py` and `accuracy.py` are run by themselves.
 # `make peers` first makes environments of the peers; without them the table compares with DALI alone.
 PEERS := build/peers

@@ -30,13 +30,13 @@ class Step(NamedTuple):
 
 
 STEPS = {
-    "loader": Step("--rounds 5 --batches 24 --images 4000", 4),
-    "augment": Step("--rounds 3 --images 1000", 9, peers=True),
-    "storage": Step("--rounds 5 --copies 4", 3),
-    "storage_peers": Step("--rounds 3 --copies 4", 4, peers=True),
-    "mixing": Step("--rounds 9", 1, peers=True),
-    "tta": Step("--rounds 5 --images 256", 2),
-    "host_cost": Step("--rounds 3 --batches 7 --warm 1", 4),
+    "loader": Step("--rounds 5 --batches 24 --images 4000", 3),
+    "augment": Step("--rounds 3 --images 1000", 8, peers=True),
+    "storage": Step("--rounds 5 --copies 4", 2),
+    "storage_peers": Step("--rounds 3 --copies 4", 14, peers=True),
+    "mixing": Step("--rounds 9", 0.5, peers=True),
+    "tta": Step("--rounds 5 --images 256", 1),
+    "host_cost": Step("--rounds 3 --batches 7 --warm 1", 1),
 }
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import traceback
 import weakref
 from pathlib import Path
 
@@ -28,14 +29,15 @@ class Interrupter:
     """Counts calls, and returns of functions in C, and raises KeyboardInterrupt at the n-th: where Ctrl-C does.
 
     Python looks for signals when a function begins, and when one in C returns, never right before a call: `with lock`
-    cannot be left without its release.
+    cannot be left without its release. DALI asks `traceback` for a part of the stack, whose generator is then freed
+    before its end: Python swallows what is raised there, so no moment lies in it.
     """
 
     def __init__(self, moment=None):
         self.moment, self.count = moment, 0
 
     def __call__(self, frame, event, argument):
-        inside = frame.f_code is not self.of_next.__code__
+        inside = frame.f_code is not self.of_next.__code__ and frame.f_code.co_filename != traceback.__file__
         self.count += inside and event in ("call", "c_return")
         if inside and self.count == self.moment:
             sys.setprofile(None)
