@@ -17,7 +17,7 @@ Schedule = Callable[[int, int], float]
 class _OffFrom:
     epoch: int
 
-    def __call__(self, epoch: int, step: int) -> float:  # noqa: ARG002
+    def __call__(self, epoch: int, step: int) -> float:  # noqa: ARG002 - a schedule is given both
         return 1.0 if epoch < self.epoch else 0.0
 
     def __repr__(self) -> str:
@@ -29,7 +29,7 @@ class _Ramp:
     start_epoch: int
     stop_epoch: int
 
-    def __call__(self, epoch: int, step: int) -> float:  # noqa: ARG002
+    def __call__(self, epoch: int, step: int) -> float:  # noqa: ARG002 - a schedule is given both
         return min(max((epoch - self.start_epoch) / (self.stop_epoch - self.start_epoch), 0.0), 1.0)
 
     def __repr__(self) -> str:

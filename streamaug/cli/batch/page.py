@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from streamaug.cli.batch.replay import RankBatch
+from streamaug.cli.document import document
 from streamaug.cli.pictures import picture
 from streamaug.recipes.recipe import Recipe
 
@@ -53,11 +54,7 @@ def page(title: str, facts: str, batches: list[RankBatch], max_rows: int) -> str
     total = sum(len(batch.rows) for batch in batches)
     if len(cards) < total:
         facts += f" Shown: the first {len(cards)} of {total} rows; --rows shows more."
-    return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
-        f'<p class="facts">{html.escape(facts)}</p>\n<main>\n{"".join(cards)}</main></html>\n'
-    )
+    return document(title, facts, f"<main>\n{''.join(cards)}</main>", _STYLE)
 
 
 def _cards(batch: RankBatch, count: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamaug.cli.bench.text import CHAIN, HEAD, cells
+from streamaug.cli.document import document
 from streamaug.cli.messages import quantity
 
 _WIDTH, _NAMES, _ROW = 920, 260, 30
@@ -47,10 +48,7 @@ def page(report: Mapping[str, Any]) -> str:
     verdict = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in report["verdict"])
     changes = "".join(f"<li>{html.escape(change)}</li>" for change in report["changes"])
     confidence = report["chain"]["images_per_second"]["confidence"]
-    return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
-        f'<p class="facts">{html.escape(facts)}</p>\n'
+    body = (
         f'<section class="verdict">{verdict}</section>\n'
         f"<h2>What to change</h2>\n<ul>{changes}</ul>\n"
         f"<h2>Limits, and what the chain gives</h2>\n{_limits(report)}\n"
@@ -60,8 +58,9 @@ def page(report: Mapping[str, Any]) -> str:
         f"the two runs that enclose the median with a chance of {confidence:.1%}. An operation's figures are "
         "differences to the graph without it.</p>\n"
         f'<p class="{"busy" if company["busy"] else "facts"}">{html.escape(company["sentence"])}</p>\n'
-        f"<p><code>{html.escape(settings['chain'])}</code></p></html>\n"
+        f"<p><code>{html.escape(settings['chain'])}</code></p>"
     )
+    return document(title, facts, body, _STYLE)
 
 
 def _text(x: float, y: float, words: str, color: str = _INK, anchor: str = "start") -> str:

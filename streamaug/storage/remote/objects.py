@@ -4,9 +4,6 @@ In: locations and ranges. Out: the bytes, each answer checked for its length and
 ranges, it reads the whole object instead. It does not handle local files and the disk cache.
 """
 
-import logging
-import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -20,33 +17,23 @@ from streamaug.storage.options import StorageOptions
 from streamaug.storage.remote.compression import decompressed
 from streamaug.storage.remote.failures import (
     BeyondEndError,
-    PageError,
     RangeIgnoredError,
     RemoteError,
     WrongAnswerError,
 )
 from streamaug.storage.remote.forward import ForwardStream
 from streamaug.storage.remote.link import Link
-from streamaug.storage.remote.page import HTML, refuse_message, refuse_page
+from streamaug.storage.remote.page import HTML, refuse_message, refuse_page, refuse_page_at
 from streamaug.storage.remote.range_read import RangeRead
 from streamaug.storage.remote.retry import retried
+from streamaug.storage.remote.servers import Servers
 from streamaug.storage.remote.stores import Answer, RemoteStores
 
 T = TypeVar("T")
+Names = TypeVar("Names", list[str], tuple[list[str], list[str]])
 
-_NO_RANGES = (
-    "ignores byte ranges and sends whole objects instead: slow, since every range costs a whole shard. "
-    "Serve the shards from a server that supports range requests"
-)
 #: Pages in a row in place of an optional file; some servers answer with a page for every missing file.
 _PAGES_FOR_NOTHING = 3
-#: Whole objects in a row, in place of a range, that are taken for an error that may pass: of a server that was asked
-#: for no range yet, and of a server that has answered with ranges.
-_SLIPS_AT_FIRST, _SLIPS_OF_RANGES = 1, 2
-#: Seconds for which failures of the same server lead to a single warning.
-_SAY_EVERY = 60.0
-
-_log = logging.getLogger("streamaug.storage")
 
 
 class RemoteObjects:
@@ -65,11 +52,7 @@ class RemoteObjects:
         self._versions = versions
         self._stores = RemoteStores(options)
         self.link = Link(options.concurrency)
-        self._answered: set[str] = set()  # servers that did
-        self._send_whole: set[str] = set()  # URLs whose last answer to a range was the whole object
-        self._slips: dict[str, int] = {}  # servers that have answered ranges, and how far wholes are taken for slips
-        self._warned: set[tuple[str, str]] = set()
-        self._said: dict[str, float] = {}
+        self._servers = Servers()
 
     def identity(self, location: Location) -> Identity:
         """The version of an object; a version that was read already is not asked for again.
@@ -116,7 +99,7 @@ class RemoteObjects:
             stop,
             check,
             progress,
-            self._slips.get(location.server, _SLIPS_AT_FIRST),
+            self._servers.slips(location),
         )
 
         def attempt() -> memoryview:
@@ -130,7 +113,7 @@ class RemoteObjects:
                     raise WrongAnswerError(f"{error}, though the object has {size} bytes") from None
                 return memoryview(b"")
             finally:
-                self._note_whole(location, reading.sends_whole, warn=not refuse_whole)
+                self._servers.note_whole(location, reading.sends_whole, warn=not refuse_whole)
 
         with self.link.turn() if in_turn else nullcontext():
             return self._retried(location, attempt, done=lambda: reading.done)
@@ -190,7 +173,7 @@ class RemoteObjects:
         def begin() -> Iterator[memoryview]:
             nonlocal answer
             whole, answer = answer or refuse_message(location, self._stores.get(location)), None
-            self._warn_once(location, _NO_RANGES)
+            self._servers.warn_of_no_ranges(location)
             self._versions.check(location, whole.identity)
             return whole.pieces
 
@@ -212,14 +195,7 @@ class RemoteObjects:
         Raises:
             StorageError: If they cannot be had within the deadline.
         """
-
-        def attempt() -> tuple[list[str], list[str]]:
-            objects, folders = self._stores.list_folder(location, folder)
-            if not objects and not folders:
-                self._refuse_page(location, instead_of="list of objects")
-            return objects, folders
-
-        return self._retried(location, attempt)
+        return self._listed(location, lambda: self._stores.list_folder(location, folder))
 
     def list_below(self, location: Location, folder: str) -> list[str]:
         """All objects below a folder of the store that holds an object; see `RemoteStores.list_below`.
@@ -227,14 +203,7 @@ class RemoteObjects:
         Raises:
             StorageError: If they cannot be had within the deadline.
         """
-
-        def attempt() -> list[str]:
-            objects = self._stores.list_below(location, folder)
-            if not objects:
-                self._refuse_page(location, instead_of="list of objects")
-            return objects
-
-        return self._retried(location, attempt)
+        return self._listed(location, lambda: self._stores.list_below(location, folder))
 
     def refuse_page(self, location: Location) -> None:
         """Raise the error that names the page which comes in place of an object, if any does.
@@ -242,15 +211,17 @@ class RemoteObjects:
         Raises:
             StorageError: If a page comes.
         """
-        self._retried(location, lambda: self._refuse_page(location, tries=_PAGES_FOR_NOTHING))
+        self._retried(location, lambda: refuse_page_at(self._stores, location, tries=_PAGES_FOR_NOTHING))
 
     def sends_whole(self, location: Location) -> bool:
         """Whether the server answered the last range of the object with all of it."""
-        return location.url in self._send_whole
+        return self._servers.sends_whole(location)
 
     def warn_without_version(self, location: Location) -> None:
         """Warn, once for each server, that its objects cannot be kept in the cache."""
-        self._warn_once(location, "sends neither etag nor time of change, so nothing of it can be kept in the cache")
+        self._servers.warn_once(
+            location, "sends neither etag nor time of change, so nothing of it can be kept in the cache"
+        )
 
     def _ask(self, location: Location) -> Identity:
         """An object's identity by HEAD, or by a GET of one byte where HEAD is not allowed or tells nothing."""
@@ -271,41 +242,19 @@ class RemoteObjects:
         except RangeIgnoredError:
             return refuse_page(self._stores.get(location)).identity
 
-    def _refuse_page(self, location: Location, *, tries: float | None = None, instead_of: str = "object") -> None:
-        """Raise `PageError` if a page comes in place of an object; it may be missing, or not be had.
+    def _listed(self, location: Location, ask: Callable[[], Names]) -> Names:
+        """The names that a store lists; an empty list is believed where no page comes in place of the object itself.
 
-        obstore reads a page that is well-formed XML as an empty list; the same server then has a page for every object.
+        obstore reads a page that is well-formed XML as an empty list.
         """
-        try:
-            refuse_page(self._stores.get(location), tries=tries, instead_of=instead_of)
-        except PageError:
-            raise
-        except RemoteError:
-            return
 
-    def _note_whole(self, location: Location, sends_whole: bool | None, *, warn: bool) -> None:
-        """Note whether the server answered a range with the whole object."""
-        if sends_whole:
-            self._slips[location.server] = 0
-            self._send_whole.add(location.url)
-            if warn:
-                self._warn_once(location, _NO_RANGES)
-        elif sends_whole is False:
-            self._slips[location.server] = _SLIPS_OF_RANGES
-            self._send_whole.discard(location.url)
+        def attempt() -> Names:
+            names = ask()
+            if not any(names):
+                refuse_page_at(self._stores, location, instead_of="list of objects")
+            return names
 
-    def _warn_once(self, location: Location, what: str) -> None:
-        """Warn of a server, once for each kind of warning."""
-        if (location.server, what) not in self._warned:
-            self._warned.add((location.server, what))
-            warnings.warn(f"{location.shown}: the server {what}.", UserWarning, stacklevel=2)
-
-    def _say(self, location: Location, failure: RemoteError, seconds: float) -> None:
-        """Log why reading takes long: one line for each server a minute, however many threads try."""
-        now = time.monotonic()
-        if now - self._said.get(location.server, -_SAY_EVERY) >= _SAY_EVERY:
-            self._said[location.server] = now
-            _log.warning("%s: still trying after %.0f s: %s. %s", location.shown, seconds, failure, failure.fix)
+        return self._retried(location, attempt)
 
     def _retried(
         self,
@@ -318,10 +267,10 @@ class RemoteObjects:
             location,
             attempt,
             deadline=self._options.deadline,
-            has_answered=location.server in self._answered,
+            has_answered=self._servers.has_answered(location),
             done=done,
-            say=partial(self._say, location),
+            say=partial(self._servers.say, location),
             must_be=must_be,
         )
-        self._answered.add(location.server)
+        self._servers.note_answer(location)
         return result

@@ -9,8 +9,8 @@ from itertools import chain
 
 from streamaug.storage.location import Location
 from streamaug.storage.remote.compression import HEAD, is_compressed
-from streamaug.storage.remote.failures import PageError, WrongAnswerError
-from streamaug.storage.remote.stores import Answer
+from streamaug.storage.remote.failures import PageError, RemoteError, WrongAnswerError
+from streamaug.storage.remote.stores import Answer, RemoteStores
 
 HTML = ("text/html", "application/xhtml+xml")
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
@@ -47,6 +47,28 @@ def refuse_page(answer: Answer, *, tries: float | None = None, instead_of: str =
         name = f", titled {title[1].decode('utf-8', 'replace').strip()[:60]!r}" if title else ""
         raise PageError(f"a web page (HTML){name} came in place of the {instead_of}", tries=tries)
     return answer._replace(pieces=chain([first], answer.pieces))
+
+
+def refuse_page_at(
+    stores: RemoteStores, location: Location, *, tries: float | None = None, instead_of: str = "object"
+) -> None:
+    """Ask for an object to see whether a page comes in its place; it may be missing, or not be had.
+
+    Args:
+        stores: Where to ask.
+        location: The object.
+        tries: As for `refuse_page`.
+        instead_of: Likewise.
+
+    Raises:
+        PageError: If it is a page.
+    """
+    try:
+        refuse_page(stores.get(location), tries=tries, instead_of=instead_of)
+    except PageError:
+        raise
+    except RemoteError:
+        return
 
 
 def refuse_message(location: Location, answer: Answer) -> Answer:
